@@ -1,0 +1,1 @@
+"""The product's contract: immutable records, their text forms and their digests."""

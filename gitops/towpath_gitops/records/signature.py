@@ -1,0 +1,79 @@
+"""`Signature`: what a model takes and answers, as the service, the gates and rollback need to know it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from towpath_gitops.records.base import ApiVersion, Record, digest_of
+
+Task = Literal["binary", "multiclass", "regression"]
+Engine = Literal["onnx", "native"]
+ColumnType = Literal["number", "integer", "boolean", "string"]
+
+
+class Column(Record):
+    """One input column as callers send it in JSON; `null` stands for missing."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    type: ColumnType
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = Field(default=None, description="a closed list; null when any string may come")
+    example: float | int | bool | str | None = None
+
+
+class Signature(Record):
+    """`signature.json` of a model's artifact."""
+
+    api_version: ApiVersion = Field(default="towpath/v1", alias="apiVersion")
+    task: Task
+    target: str
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="labels in the order of the probabilities; null for regression"
+    )
+    threshold: float | None = Field(
+        default=None, description="binary: probability of the second class from which it is decided"
+    )
+    entity: str | None = Field(
+        default=None, description="request key that callers may send to be assigned to a lane; not an input"
+    )
+    inputs: Annotated[tuple[Column, ...], Field(min_length=1)]
+    engine: Engine = "onnx"
+
+    @model_validator(mode="after")
+    def _columns_are_unique(self) -> Self:
+        names = [column.name for column in self.inputs]
+        if len(names) != len(set(names)):
+            message = "input columns must have different names"
+            raise ValueError(message)
+        return self
+
+    @property
+    def digest(self) -> str:
+        """The digest of what callers depend on: task, target, classes, and each input's name, type and limits."""
+        contract = self.model_dump(mode="json", include={"task", "target", "classes"})
+        columns = [column.model_dump(mode="json", exclude={"example"}) for column in self.inputs]
+        return digest_of(contract | {"inputs": columns})
+
+    def breaks(self, callers: Self) -> tuple[str, ...]:
+        """Return why requests made for the signature `callers` would fail with this one; empty when none would."""
+        if (self.task, self.target, self.classes) != (callers.task, callers.target, callers.classes):
+            return (f"it answers {self.task} “{self.target}”, not {callers.task} “{callers.target}”",)
+        sent = {column.name: column for column in callers.inputs}
+        reasons = [_column_breaks(column, sent.get(column.name)) for column in self.inputs]
+        return tuple(reason for reason in reasons if reason)
+
+
+def _column_breaks(needed: Column, sent: Column | None) -> str | None:
+    if sent is None:
+        return None if needed.nullable else f"it needs the column “{needed.name}”, which callers do not send"
+    if needed.type != sent.type and (needed.type, sent.type) != ("number", "integer"):
+        return f"“{needed.name}” must be {needed.type}, callers send {sent.type}"
+    if sent.nullable and not needed.nullable:
+        return f"“{needed.name}” may not be missing, callers may leave it out"
+    if needed.categories is not None and (
+        sent.categories is None or not set(sent.categories) <= set(needed.categories)
+    ):
+        return f"“{needed.name}” takes fewer categories than callers send"
+    return None
