@@ -1,0 +1,1 @@
+"""From data to a registered release: load, validate, tune, train, evaluate, register; and monitor."""

@@ -1,0 +1,120 @@
+"""`Project`: a model repository as the flows see it: its spec, and the owner's code below `src/`."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from towpath_gitops.errors import InvalidFileError
+
+from towpath_flows.spec import SPEC, ModelSpec, load_spec
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+    from sklearn.base import BaseEstimator
+
+
+@dataclass(frozen=True)
+class Project:
+    """A model repository: `root` is its top folder."""
+
+    root: Path
+    spec: ModelSpec
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """Read `root`/model.yaml; the owner's code is imported only when it is asked for.
+
+        Raises:
+            NotFoundError: there is no model.yaml.
+            InvalidFileError: it does not say what it should.
+        """
+        return cls(root.resolve(), load_spec(root))
+
+    @cached_property
+    def schema(self) -> "pa.DataFrameSchema":
+        """The owner's pandera schema, checked to hold every column that model.yaml names.
+
+        Raises:
+            InvalidFileError: it cannot be imported, is no pandera schema, or lacks a column.
+        """
+        import pandera.pandas as pa  # noqa: PLC0415 (heavy: not for the command line's start)
+
+        found = self._load(self.spec.schema_, "schema")
+        if isinstance(found, type) and issubclass(found, pa.DataFrameModel):
+            found = found.to_schema()
+        if not isinstance(found, pa.DataFrameSchema):
+            raise InvalidFileError(
+                f"{SPEC}: schema: {self.spec.schema_} is no pandera schema",
+                why=f"It is {type(found).__name__}.",
+                hint="Make it a subclass of pandera.pandas.DataFrameModel.",
+            )
+        self._check_columns(tuple(found.columns))
+        return found
+
+    def features(self) -> "BaseEstimator | None":
+        """Return a fresh, unfitted transformer from the owner's `features` function; None when there is none.
+
+        Raises:
+            InvalidFileError: it cannot be imported or called, or what it returns cannot fit and transform.
+        """
+        if self.spec.features is None:
+            return None
+        build = self._load(self.spec.features, "features")
+        try:
+            transformer: BaseEstimator = build()
+        except Exception as error:
+            raise InvalidFileError(
+                f"{SPEC}: features: {self.spec.features}() failed", why=f"{type(error).__name__}: {error}"
+            ) from error
+        if not hasattr(transformer, "fit") or not hasattr(transformer, "transform"):
+            raise InvalidFileError(
+                f"{SPEC}: features: {self.spec.features}() returned {type(transformer).__name__}",
+                hint="Return a scikit-learn transformer, such as a ColumnTransformer.",
+            )
+        return transformer
+
+    def _check_columns(self, columns: tuple[str, ...]) -> None:
+        named = {"target": (self.spec.target,), "exclude": self.spec.exclude}
+        named |= {"time": (self.spec.time,) if self.spec.time else ()}
+        named |= {"entity": (self.spec.entity,) if self.spec.entity else ()}
+        for field, wanted in named.items():
+            missing = [column for column in wanted if column not in columns]
+            if missing:
+                raise InvalidFileError(
+                    f"{SPEC}: {field}: the schema has no column {', '.join(missing)}",
+                    why=f"{self.spec.schema_} has {', '.join(columns)}.",
+                    hint=f"Add it to the schema, or correct `{field}` in {SPEC}.",
+                )
+
+    def _load(self, reference: str, field: str) -> Any:  # noqa: ANN401 (the owner's code may hold anything)
+        module_name, attribute = reference.split(":")
+        try:
+            module = import_from(self.root / "src", module_name)
+            return getattr(module, attribute)
+        except (Exception, SystemExit) as error:
+            raise InvalidFileError(
+                f"{SPEC}: {field}: {reference} cannot be imported",
+                why=f"{type(error).__name__}: {error}",
+                hint=f"It is looked for below {self.root / 'src'}.",
+            ) from error
+
+
+def import_from(folder: Path, module_name: str) -> Any:  # noqa: ANN401 (a module holds anything)
+    """Import a module of the package below `folder`, even when another project's package has the same name.
+
+    Raises:
+        ImportError: there is no such module. Whatever the module raises passes through.
+    """
+    top = module_name.partition(".")[0]
+    loaded = getattr(sys.modules.get(top), "__file__", None)
+    if loaded is not None and not Path(loaded).resolve().is_relative_to(folder.resolve()):
+        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+            del sys.modules[name]
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    return importlib.import_module(module_name)

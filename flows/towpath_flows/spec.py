@@ -1,0 +1,302 @@
+"""`model.yaml`: everything a model's owner decides, as frozen models."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, StringConstraints, Tag, model_validator
+from towpath_gitops.errors import InvalidFileError, NotFoundError
+from towpath_gitops.records.base import Duration, Name, Record
+from towpath_gitops.records.parsing import parse_yaml
+from towpath_gitops.records.signature import Task
+
+from towpath_flows.units import Frequency, Moment, Rate, Share
+
+SPEC = "model.yaml"
+
+Framework = Literal["xgboost", "lightgbm"]
+CheckName = Name
+# `module:attribute` in the owner's own code below src/.
+Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+BinaryMetric = Literal[
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "precision",
+    "recall",
+]
+MulticlassMetric = Literal["accuracy", "balanced_accuracy", "log_loss", "f1"]
+RegressionMetric = Literal["rmse", "mae", "r2"]
+Metric = BinaryMetric | MulticlassMetric | RegressionMetric
+METRICS: Mapping[Task, tuple[str, ...]] = {
+    "binary": get_args(BinaryMetric),
+    "multiclass": get_args(MulticlassMetric),
+    "regression": get_args(RegressionMetric),
+}
+
+
+class FileSource(Record):
+    """One Parquet, CSV or JSON-lines file, or a folder of such files."""
+
+    file: RelativePath = Field(description="path from the repository's root")
+
+
+class Window(Record):
+    """From a moment (included) until a moment (not included); a moment without a time zone is in UTC."""
+
+    from_: Moment | None = Field(default=None, alias="from")
+    until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> Self:
+        if self.from_ and self.until and self.from_ >= self.until:
+            message = f"window ends ({self.until:%Y-%m-%d %H:%M}) before it begins ({self.from_:%Y-%m-%d %H:%M})"
+            raise ValueError(message)
+        return self
+
+    @property
+    def bounds(self) -> tuple[datetime | None, datetime | None]:
+        """The two ends; None is open."""
+        return self.from_, self.until
+
+
+class Data(Record):
+    """What the model learns from."""
+
+    train: FileSource
+    window: Window | None = Field(default=None, description="rows to train on; null for all")
+
+
+class SplitSpec(Record):
+    """Shares of the rows that are kept from training."""
+
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+
+    @model_validator(mode="after")
+    def _leave_something(self) -> Self:
+        if self.validation + self.test >= 1:
+            message = (
+                f"validation and test take {self.validation + self.test:.0%} of the rows: nothing is left to train on"
+            )
+            raise ValueError(message)
+        return self
+
+
+class TrainSpec(Record):
+    """How models are fitted."""
+
+    frameworks: Annotated[tuple[Framework, ...], Field(min_length=1)] = ("xgboost", "lightgbm")
+    seed: NonNegativeInt = 7
+    rounds: Annotated[int, Field(ge=1, le=20_000)] = Field(default=400, description="trees at most")
+    patience: PositiveInt = Field(default=30, description="rounds without gain on validation after which it stops")
+
+    @model_validator(mode="after")
+    def _are_different(self) -> Self:
+        if len(set(self.frameworks)) != len(self.frameworks):
+            message = f"frameworks must differ: {', '.join(self.frameworks)}"
+            raise ValueError(message)
+        return self
+
+
+class TuneSpec(Record):
+    """How parameters are searched."""
+
+    trials: Annotated[int, Field(ge=0, le=10_000)] = Field(default=20, description="0 takes the defaults")
+    timeout: Duration = Field(default="10m", validate_default=True)
+    pruning: bool = True
+    folds: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class QualitySpec(Record):
+    """What makes data unfit for training."""
+
+    leakage: Annotated[float, Field(gt=0.5, le=1)] = Field(
+        default=0.85, description="ROC AUC that one column alone may not reach: it would know the answer"
+    )
+
+
+class MetricGate(Record):
+    """A measure on the test set has a floor or a ceiling."""
+
+    metric: Metric
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> Self:
+        if (self.min is None) == (self.max is None):
+            message = "give either min or max"
+            raise ValueError(message)
+        return self
+
+    def __str__(self) -> str:
+        """Name the gate as reviewers read it."""
+        return f"{self.metric} ≥ {self.min:g}" if self.min is not None else f"{self.metric} ≤ {self.max:g}"
+
+
+class ComparisonGate(Record):
+    """Non-inferiority: the challenger may lose at most `margin` to the champion, at this confidence."""
+
+    metric: Metric
+    against: Literal["champion"]
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+
+    def __str__(self) -> str:
+        """Name the gate as reviewers read it."""
+        return f"{self.metric} ≥ champion - {self.margin:g}"
+
+
+class SliceGate(Record):
+    """No value of a column fares worse than the rest by more than `gap`, at this false discovery rate."""
+
+    metric: Metric
+    slice: ColumnName
+    gap: Annotated[float, Field(gt=0)]
+    fdr: Fraction = 0.05
+
+    def __str__(self) -> str:
+        """Name the gate as reviewers read it."""
+        return f"{self.metric} by {self.slice} within {self.gap:g}"
+
+
+class CheckGate(Record):
+    """A named check passes."""
+
+    check: CheckName
+
+    def __str__(self) -> str:
+        """Name the gate as reviewers read it."""
+        return f"check {self.check}"
+
+
+def _kind_of_gate(value: Any) -> str:  # noqa: ANN401 (pydantic hands over whatever the file holds)
+    has = value.__contains__ if isinstance(value, Mapping) else lambda field: hasattr(value, field)
+    return next((kind for kind in ("check", "against", "slice") if has(kind)), "metric")
+
+
+Gate = Annotated[
+    Annotated[MetricGate, Tag("metric")]
+    | Annotated[ComparisonGate, Tag("against")]
+    | Annotated[SliceGate, Tag("slice")]
+    | Annotated[CheckGate, Tag("check")],
+    Discriminator(_kind_of_gate),
+]
+
+
+class ServeSpec(Record):
+    """What callers may expect of the service."""
+
+    p99: Duration = Field(
+        default="50ms", validate_default=True, description="99 % of requests are answered in this time"
+    )
+    rate: Rate = Field(default="200/s", validate_default=True, description="requests a second that it must bear")
+    errors: Share = Field(default="0.1%", validate_default=True, description="share of requests that may fail")
+
+
+class DriftSpec(Record):
+    """How often the monitor may cry wolf."""
+
+    false_alarms: Frequency = Field(default="1 per 30d", validate_default=True)
+
+
+class LabelsSpec(Record):
+    """When the truth arrives."""
+
+    delay: Duration = Field(default="1d", validate_default=True)
+
+
+class MonitorSpec(Record):
+    """How live data is watched."""
+
+    every: Duration = Field(default="1h", validate_default=True)
+    window: Duration = Field(default="30d", validate_default=True, description="how much recent data is compared")
+    drift: DriftSpec = DriftSpec()
+    labels: LabelsSpec = LabelsSpec()
+
+
+class ModelSpec(Record):
+    """`model.yaml`."""
+
+    name: Name
+    task: Task = "binary"
+    target: ColumnName
+    positive: str | int | bool | None = Field(
+        default=None, description="binary: the value whose probability is answered; default: the greater of the two"
+    )
+    threshold: Fraction = Field(default=0.5, description="binary: probability from which it is decided")
+    time: ColumnName | None = Field(default=None, description="split and monitor by this column; null splits at random")
+    entity: ColumnName | None = Field(default=None, description="names the thing predicted for; not a feature")
+    exclude: tuple[ColumnName, ...] = Field(default=(), description="columns not known at prediction time")
+    data: Data
+    schema_: Reference = Field(alias="schema", description="module:attribute of a pandera model below src/")
+    features: Reference | None = Field(
+        default=None, description="module:function that returns a scikit-learn transformer; null derives one"
+    )
+    split: SplitSpec = SplitSpec()
+    train: TrainSpec = TrainSpec()
+    tune: TuneSpec = TuneSpec()
+    quality: QualitySpec = QualitySpec()
+    gates: tuple[Gate, ...] = ()
+    serve: ServeSpec = ServeSpec()
+    monitor: MonitorSpec = MonitorSpec()
+
+    @model_validator(mode="after")
+    def _columns_have_one_role(self) -> Self:
+        roles = {"target": self.target, "time": self.time, "entity": self.entity}
+        taken = [column for column in roles.values() if column is not None]
+        if len(set(taken)) != len(taken):
+            message = f"target, time and entity must be different columns: {', '.join(taken)}"
+            raise ValueError(message)
+        for role, column in roles.items():
+            if column in self.exclude:
+                message = f"exclude names {column}, which is the {role}: it is never a feature; remove it from exclude"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _window_has_a_time(self) -> Self:
+        if self.data.window is not None and self.time is None:
+            message = "data.window needs `time`: name the column that tells when a row happened"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _gates_fit_the_task(self) -> Self:
+        for gate in self.gates:
+            if not isinstance(gate, CheckGate) and gate.metric not in METRICS[self.task]:
+                message = f"{gate.metric} does not measure a {self.task} task; it has {', '.join(METRICS[self.task])}"
+                raise ValueError(message)
+        return self
+
+
+def load_spec(root: Path) -> ModelSpec:
+    """Return the spec in `root`/model.yaml.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InvalidFileError: naming every wrong field with its line, what was expected, and a near name for unknown keys.
+    """
+    path = root / SPEC
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"There is no {SPEC} in {root}",
+            why="It says what is trained and how; every model repository has one at its top.",
+            hint="Change into a model repository, or make one with `copier copy`.",
+        ) from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise InvalidFileError(f"{path} cannot be read as text", why=str(error)) from error
+    return parse_yaml(text, ModelSpec, source=SPEC)
