@@ -1,0 +1,1 @@
+"""Serve a release: lanes, one HTTP interface, and the Bento that carries it."""

@@ -1,0 +1,98 @@
+"""The native engine: pipeline and booster as the training libraries keep them, for what no graph can express."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from towpath_gitops.errors import InvalidFileError, MissingDependencyError, NotFoundError
+from towpath_gitops.records.artifact import PIPELINE
+from towpath_gitops.records.signature import Signature
+
+from towpath_bento.engines.base import Columns, Engine, needed
+
+Booster = Callable[[Any], NDArray[np.floating[Any]]]
+
+XGBOOST: Final = "booster.ubj"
+LIGHTGBM: Final = "booster.txt"
+# What a pipeline may hold besides scikit-learn's own estimators, which skops knows and trusts itself.
+TRUSTED: Final = ("numpy.dtype",)
+
+
+class NativeEngine:
+    """A fitted scikit-learn pipeline in front of a booster."""
+
+    def __init__(self, pipeline: Any, booster: Booster, names: list[str]) -> None:  # noqa: ANN401 (untyped library)
+        """Join a fitted transformer, a function from its output to (n,) or (n, k), and the input columns in order."""
+        self._pipeline, self._booster, self._names = pipeline, booster, names
+
+    def predict(self, columns: Columns) -> NDArray[np.floating[Any]]:
+        """Return (n, k) floats for columns of shape (n, 1)."""
+        import pandas as pd  # noqa: PLC0415 (heavy; only this engine needs it)
+
+        frame = pd.DataFrame({name: columns[name][:, 0] for name in self._names})
+        answer = self._booster(self._pipeline.transform(frame))
+        return answer.reshape(len(frame), -1)
+
+
+def open_engine(folder: Path, signature: Signature) -> Engine:
+    """Open `pipeline.skops` and the booster beside it; see `towpath_bento.engines.open_engine`.
+
+    The pipeline is refused when it holds a type outside `TRUSTED` and scikit-learn: skops would import and call it.
+    """
+    openers = {XGBOOST: _open_xgboost, LIGHTGBM: _open_lightgbm}
+    present = [name for name in openers if (folder / name).is_file()]
+    if not present:
+        raise NotFoundError(f"The artifact has neither {XGBOOST} nor {LIGHTGBM}", why=f"Looked in {folder}.")
+    try:
+        pipeline = _open_pipeline(needed(folder, PIPELINE))
+        booster = openers[present[0]](folder / present[0])
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"The native engine lacks a library: {error}", hint="Install it with: pip install 'towpath[bento,native]'"
+        ) from error
+    return NativeEngine(pipeline, booster, [column.name for column in signature.inputs])
+
+
+def _open_pipeline(path: Path) -> Any:  # noqa: ANN401 (untyped library)
+    import skops.io  # noqa: PLC0415 (heavy; only this engine needs it)
+
+    try:
+        foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED))
+        if not foreign:
+            return skops.io.load(path, trusted=list(TRUSTED))
+    except ImportError:
+        raise
+    except Exception as error:
+        # A damaged file fails in whatever way the part that reads it does.
+        raise InvalidFileError(f"{path} is not a pipeline that skops can read", why=str(error)) from error
+    raise InvalidFileError(
+        f"{path} holds types that are not trusted",
+        why=", ".join(foreign),
+        hint="Build the pipeline from scikit-learn's own transformers.",
+    )
+
+
+def _open_xgboost(path: Path) -> Booster:
+    import xgboost  # noqa: PLC0415 (heavy; only this engine needs it)
+
+    try:
+        booster = xgboost.Booster({"nthread": 1}, model_file=path)
+    except xgboost.core.XGBoostError as error:
+        raise InvalidFileError(f"{path} is not an XGBoost model", why=str(error).splitlines()[0]) from error
+    best = booster.attr("best_iteration")  # set by early stopping; scikit-learn's interface stops there as well
+    rounds = (0, int(best) + 1) if best else (0, 0)
+    return lambda matrix: cast(
+        "NDArray[np.floating[Any]]", booster.inplace_predict(matrix, iteration_range=rounds, validate_features=False)
+    )
+
+
+def _open_lightgbm(path: Path) -> Booster:
+    import lightgbm  # noqa: PLC0415 (heavy; only this engine needs it)
+
+    try:
+        booster = lightgbm.Booster(model_file=path)
+    except lightgbm.basic.LightGBMError as error:
+        raise InvalidFileError(f"{path} is not a LightGBM model", why=str(error)) from error
+    return lambda matrix: cast("NDArray[np.floating[Any]]", np.asarray(booster.predict(matrix, num_threads=1)))
