@@ -1,0 +1,73 @@
+# Towpath. `make` alone lists what can be done.
+#
+# Everything runs in .venv, which is built on first use: by uv where it is installed, by pip otherwise, from the
+# hash-locked requirements.txt. A finished environment carries a stamp; one without it was interrupted and is built anew.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+COVERAGE := $(BIN)/coverage
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long lint types schemas lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## Build the environment in .venv (every other target does so when needed)
+
+demo: $(STAMP) ## Tell the whole story, from an empty folder to a rehearsed rollback
+	@$(BIN)/towpath demo
+
+test: lint types ## Lint, check types, run every test and print the coverage
+	@$(COVERAGE) erase
+	@$(COVERAGE) run -m pytest -n 2 -m "not long"
+	@$(COVERAGE) combine --quiet
+	@$(COVERAGE) report
+
+test-long: $(STAMP) ## Run the tests that take over a minute each
+	@$(BIN)/pytest -m long
+
+lint: $(STAMP) ## Check style with ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types with mypy
+	@$(BIN)/mypy
+
+schemas: $(STAMP) ## Write the JSON schemas of all records to docs/schemas
+	@$(BIN)/towpath schemas docs/schemas
+
+lock: ## Renew requirements.txt, which locks every dependency by hash (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: see https://docs.astral.sh/uv/"; exit 1; }
+	uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.txt \
+	  --custom-compile-command "make lock"
+
+clean: ## Remove what the other targets made, except the environment
+	rm -rf .demo .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+# The first Python of 3.11 or newer; printed, or nothing.
+FIND_PYTHON = for python in python3 python3.13 python3.12 python3.11 python; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "$$python"; break; fi; done
+
+$(STAMP): requirements.txt pyproject.toml
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then \
+	  echo "Towpath needs Python 3.11 or newer; none of python3, python3.13, python3.12, python3.11 is."; \
+	  echo "Install one from your system's packages or from python.org, then run make again."; exit 1; fi; \
+	if [ ! -e $@ ]; then rm -rf $(VENV); fi; \
+	rm -f $@; \
+	if command -v uv >/dev/null; then \
+	  echo "Installing into $(VENV) with uv ..."; \
+	  { [ -d $(VENV) ] || uv venv --quiet --python "$$python" $(VENV); } && \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+	  echo "Installing into $(VENV) with pip (some minutes the first time) ..."; \
+	  { [ -d $(VENV) ] || "$$python" -m venv $(VENV); } && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
