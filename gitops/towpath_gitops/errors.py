@@ -100,3 +100,9 @@ class MissingDependencyError(TowpathError):
     """A library or program that this command needs is not installed."""
 
     exit_code = 15
+
+
+class StoryError(TowpathError):
+    """The demo could not be told to its end: a command answered otherwise than the story says."""
+
+    exit_code = 16

@@ -1,0 +1,54 @@
+"""The last page of the story: what stands where, what it took, where to look next."""
+
+import os
+import sys
+from pathlib import Path
+
+from rich.table import Table
+
+from towpath_ci.demo.story import Story
+from towpath_ci.demo.traffic import Traffic
+from towpath_gitops import layout
+
+
+def summarise(story: Story, traffic: Traffic) -> None:
+    """Print what was released where, how long each act took, the measured rollback, and where to look next."""
+    console = story.theatre.console
+    console.print()
+    console.rule("[bold]Summary[/]")
+    console.print(_releases(story))
+    console.print(_durations(story, traffic))
+    console.print(_next_steps(story))
+
+
+def _releases(story: Story) -> Table:
+    table = Table(title="Released", title_justify="left", box=None, header_style="dim")
+    for heading in ("environment", "serves", "before that"):
+        table.add_column(heading)
+    for environment in story.environments:
+        *earlier, now = story.promotions[environment]
+        table.add_row(environment, str(now), " ← ".join(release.semver for release in reversed(earlier)))
+    return table
+
+
+def _durations(story: Story, traffic: Traffic) -> Table:
+    table = Table(title="\nMeasured", title_justify="left", box=None, show_header=False)
+    for act, seconds in story.theatre.took_s.items():
+        table.add_row(act, f"{seconds:.0f} s")
+    table.add_row("[bold]all acts[/]", f"[bold]{sum(story.theatre.took_s.values()):.0f} s[/]")
+    table.add_row("requests while releases changed", f"{traffic.answered} answered, {traffic.failed} failed")
+    for name, figure in story.figures.items():
+        table.add_row(f"[bold]{name}[/]", f"[bold]{figure}[/]")
+    return table
+
+
+def _next_steps(story: Story) -> Table:
+    command = os.path.relpath(Path(sys.executable).with_name("towpath"), story.root)
+    card = layout.store(story.root) / story.promotions[story.environments[-1]][-1].artifact.removeprefix("sha256:")
+    table = Table(title="\nWhere to look next", title_justify="left", box=None, show_header=False)
+    table.add_row("the repository", f"cd {os.path.relpath(story.root)}")
+    table.add_row("Prefect's and MLflow's pages", f"{command} up   (and {command} down)")
+    table.add_row("the decision documents", f"{command} pulls --state all;   {command} pulls 3")
+    table.add_row("the model card of production", os.path.relpath(card / "card.html"))
+    table.add_row("the monitor's report", os.path.relpath(layout.state(story.root, "monitor")))
+    return table
