@@ -1,0 +1,1 @@
+"""What is released where: the model registry, the ledger, the targets, and the reconciler that moves them."""

@@ -1,0 +1,324 @@
+"""The model registry as gitops sees it: releases found by name, their bytes fetched and checked, their evidence.
+
+MLflow keeps them. It is imported when first used, because that takes seconds, and only its client is used: nothing
+here ever opens a model.
+"""
+
+import ipaddress
+import logging
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from towpath_gitops.errors import (
+    DigestMismatchError,
+    InvalidFileError,
+    MissingDependencyError,
+    NotFoundError,
+    UnavailableError,
+)
+from towpath_gitops.files import sync_directory
+from towpath_gitops.records.artifact import check_artifact
+from towpath_gitops.records.base import SHORT_ID_LENGTH
+from towpath_gitops.records.evidence import Evidence, Kind
+from towpath_gitops.records.parsing import parse_json
+from towpath_gitops.records.release import Release
+
+RELEASE_TAG = "towpath.release"  # the release as JSON; written last, so that a version without it is half-registered
+ID_TAG = "towpath.id"
+SEMVER_TAG = "towpath.semver"
+ARTIFACT_PATH = "model"  # run artifact path of the artifact's folder
+EVIDENCE_PATH = "evidence"
+CHAMPION = "champion"  # alias of what the last environment runs
+
+_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+_SHORTEST_PREFIX = 4
+_PAGE = 1000
+# MLflow reads these from the environment only. Its own defaults would retry a dead server for minutes, draw progress
+# bars between our lines, and send usage statistics.
+_MLFLOW_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class Registry:
+    """Releases in one MLflow model registry."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        """Remember where the registry is; nothing is contacted yet.
+
+        Raises:
+            InvalidFileError: the address is of a kind that is not allowed, or a link-local one.
+        """
+        self.tracking_uri = _allowed(tracking_uri)
+
+    @cached_property
+    def client(self) -> Any:  # noqa: ANN401 (MLflow has no types)
+        """The MLflow client.
+
+        Raises:
+            MissingDependencyError: MLflow is not installed.
+            UnavailableError: the registry does not answer.
+        """
+        mlflow = _mlflow()
+        self._make_folder()
+        with self._asking("Opening"):
+            return mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def releases(self, model: str) -> list[Release]:
+        """Return the registered releases of a model, newest first.
+
+        A version whose release tag is missing, broken, or speaks of another version is half-registered and does not
+        count.
+        """
+        return [release for release, _ in self._registered(model)]
+
+    def find(self, model: str, selector: str) -> Release:
+        """Return the release that a person means.
+
+        `selector` is a version (`3`), a semantic version (`1.2.0`), an id or a unique beginning of one of at least
+        four hex digits, or `latest`.
+
+        Raises:
+            NotFoundError: none or several match; lists what exists.
+        """
+        releases = self.releases(model)
+        matches = [release for release in releases if _means(selector, release)]
+        if selector == "latest":
+            matches = releases[:1]
+        if len(matches) == 1:
+            return matches[0]
+        listing = "\n".join(f"  {release}" for release in releases) or "  none"
+        many = f"{len(matches)} releases of {model} match" if matches else f"No release of {model} matches"
+        raise NotFoundError(
+            f"{many} “{selector}”",
+            why=f"Registered:\n{listing}",
+            hint="Name one by its version, semantic version or id." if releases else "Train one: towpath train",
+        )
+
+    def fetch(self, release: Release, store: Path) -> Path:
+        """Return the folder of the release's artifact in the content-addressed `store`, fetched when it is not there.
+
+        What lies in the store already is checked again; when its bytes have changed it is fetched anew. Downloads go
+        to a folder beside, are checked before anything is opened, synced and renamed, so that several processes may
+        fetch the same release at once.
+
+        Raises:
+            DigestMismatchError: the registry's bytes are not those that were approved; they were deleted unopened.
+            NotFoundError: the registry does not know the release.
+            UnavailableError: the registry does not answer.
+        """
+        target = store / release.artifact.removeprefix("sha256:")
+        if _intact(target, release.artifact):
+            return target
+        store.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".incoming-", dir=store) as incoming:
+            folder = self._download(release, Path(incoming))
+            check_artifact(folder, release.artifact)
+            _sync(folder)
+            _install(folder, target, release.artifact, Path(incoming))
+        return target
+
+    def evidence(self, release: Release) -> dict[Kind, Evidence]:
+        """Return the evidence that was published for a release, by kind.
+
+        Raises:
+            InvalidFileError: a file is not evidence, or speaks of another release or kind than its place says.
+        """
+        run = self._version(release).run_id
+        found: dict[Kind, Evidence] = {}
+        with self._asking("Reading the evidence in"), TemporaryDirectory(prefix="towpath-") as folder:
+            for listed in self.client.list_artifacts(run, EVIDENCE_PATH):
+                name = Path(listed.path).stem
+                if name in set(Kind):
+                    path = Path(self.client.download_artifacts(run, listed.path, folder))
+                    found[Kind(name)] = _evidence_of(release, Kind(name), path)
+        return found
+
+    def publish_evidence(self, release: Release, evidence: Evidence) -> None:
+        """Keep evidence beside its release; later evidence of a kind replaces the earlier.
+
+        Raises:
+            InvalidFileError: the evidence speaks of another release.
+        """
+        if evidence.release != release.id:
+            raise InvalidFileError(f"This {evidence.kind} evidence is about another release than {release}")
+        run = self._version(release).run_id
+        text = evidence.model_dump_json(by_alias=True, indent=2) + "\n"
+        with self._asking("Writing evidence to"):
+            self.client.log_text(run, text, f"{EVIDENCE_PATH}/{evidence.kind}.json")
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Return alias → version of a model; empty when the registry does not know it."""
+        with self._asking("Reading the aliases in"):
+            try:
+                found = self.client.get_registered_model(model).aliases
+            except _mlflow().MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return {}
+                raise
+        return {alias: int(version) for alias, version in found.items()}
+
+    def set_alias(self, release: Release, alias: str) -> None:
+        """Let an alias name a release. Aliases are derived from git for people to read; nothing here obeys them."""
+        with self._asking(f"Setting the alias {alias} in"):
+            self.client.set_registered_model_alias(release.model, alias, str(release.version))
+
+    def _registered(self, model: str) -> list[tuple[Release, Any]]:
+        """Return the releases of a model with their MLflow versions, newest first."""
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", model):
+            return []
+        versions: list[Any] = []
+        token: str | None = None
+        with self._asking("Listing the releases in"):
+            while token is None or token:
+                page = self.client.search_model_versions(f"name='{model}'", max_results=_PAGE, page_token=token)
+                versions += page
+                token = page.token or ""
+        pairs = [(_release_of(version), version) for version in versions]
+        counted = [(release, version) for release, version in pairs if release is not None]
+        return sorted(counted, key=lambda pair: pair[0].version, reverse=True)
+
+    def _version(self, release: Release) -> Any:  # noqa: ANN401 (MLflow has no types)
+        for known, version in self._registered(release.model):
+            if known.id == release.id:
+                return version
+        raise NotFoundError(
+            f"The registry does not hold {release}",
+            why=f"No version at {_shown(self.tracking_uri)} carries this id.",
+            hint="Check MLFLOW_TRACKING_URI: was it registered elsewhere?",
+        )
+
+    def _download(self, release: Release, into: Path) -> Path:
+        version = self._version(release)
+        with self._asking("Downloading from"):
+            return Path(self.client.download_artifacts(version.run_id, ARTIFACT_PATH, str(into)))
+
+    def _make_folder(self) -> None:
+        """Make the folder of a SQLite registry: SQLite makes its file, but not the way there."""
+        if self.tracking_uri.startswith("sqlite:///"):
+            Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """Turn whatever MLflow raises into the one retryable failure, with the registry's address."""
+        refusal = _mlflow().MlflowException
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 (takes long to import; comes with MLflow)
+
+        try:
+            yield
+        except (refusal, SQLAlchemyError, OSError) as error:
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            raise UnavailableError(
+                f"{doing} the model registry at {_shown(self.tracking_uri)} failed",
+                why=words[0][:300],
+                hint="Is it running, and is MLFLOW_TRACKING_URI right? Then try again.",
+            ) from error
+
+
+def _mlflow() -> Any:  # noqa: ANN401 (MLflow has no types)
+    """Return MLflow, imported quietly, with its exception class in the same place."""
+    for name, value in _MLFLOW_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import mlflow  # noqa: PLC0415 (takes seconds to import)
+    except ImportError as error:
+        raise MissingDependencyError(
+            "MLflow is not installed", why=str(error), hint="pip install 'towpath[registry]'"
+        ) from error
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow
+
+
+def _allowed(uri: str) -> str:
+    scheme = urlsplit(uri).scheme.partition("+")[0]
+    if scheme not in _SCHEMES:
+        raise InvalidFileError(
+            f"{_shown(uri)} is not an address of a model registry",
+            why=f"Its scheme is not one of {', '.join(_SCHEMES)}.",
+            hint="Set MLFLOW_TRACKING_URI to https://… or sqlite:///….",
+        )
+    with suppress(ValueError):  # a host name is not an address
+        if ipaddress.ip_address(urlsplit(uri).hostname or "").is_link_local:
+            raise InvalidFileError(
+                f"{_shown(uri)} is a link-local address", why="Clouds hand out credentials there, not models."
+            )
+    return uri
+
+
+def _shown(uri: str) -> str:
+    """Return an address without the user and password that it may hold."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="")) if parts.netloc else uri
+
+
+def _release_of(version: Any) -> Release | None:  # noqa: ANN401 (MLflow has no types)
+    text = version.tags.get(RELEASE_TAG)
+    try:
+        release = parse_json(text, Release, source=RELEASE_TAG) if text else None
+    except InvalidFileError:
+        return None
+    if release is None or (release.model, release.version) != (version.name, int(version.version)):
+        return None
+    return release
+
+
+def _means(selector: str, release: Release) -> bool:
+    prefix = selector.removeprefix("sha256:")
+    named = selector in {str(release.version), release.semver, release.id}
+    hexadecimal = len(prefix) >= _SHORTEST_PREFIX and re.fullmatch(r"[0-9a-f]+", prefix) is not None
+    # A short row of decimal digits is a version; twelve of them are a short id that happens to have no letter.
+    hexadecimal = hexadecimal and (not selector.isdecimal() or len(selector) >= SHORT_ID_LENGTH)
+    return named or (hexadecimal and release.id.removeprefix("sha256:").startswith(prefix))
+
+
+def _evidence_of(release: Release, kind: Kind, path: Path) -> Evidence:
+    evidence = parse_json(path.read_bytes(), Evidence, source=f"{kind}.json of {release}")
+    if (evidence.release, evidence.kind) != (release.id, kind):
+        raise InvalidFileError(
+            f"The {kind} evidence of {release} speaks of another release or kind",
+            why=f"It is {evidence.kind} evidence about {evidence.release}.",
+        )
+    return evidence
+
+
+def _intact(folder: Path, artifact: str) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        check_artifact(folder, artifact)
+    except (DigestMismatchError, FileNotFoundError):  # the latter: replaced by another process while being read
+        return False
+    return True
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_directory(folder)
+
+
+def _install(folder: Path, target: Path, artifact: str, aside: Path) -> None:
+    """Rename a checked folder to its place; whoever was there first with the right bytes may stay."""
+    with suppress(FileNotFoundError):
+        if not _intact(target, artifact):
+            target.replace(aside / f"damaged-{secrets.token_hex(6)}")
+    try:
+        folder.replace(target)
+    except OSError:  # not empty: another process was faster
+        check_artifact(target, artifact)
+    sync_directory(target.parent)
