@@ -1,0 +1,22 @@
+"""Monitor: what has drifted since the champion was trained, and whether it costs accuracy."""
+
+from datetime import datetime
+
+from prefect import flow
+
+from towpath_flows import stages
+
+
+@flow(name="monitor")
+def monitor(since: datetime | None = None, until: datetime | None = None) -> str:
+    """Return the folder of the report on the rows between `since` and `until` (default: monitor.window of model.yaml)."""
+    project = stages.open_project(clean=False)
+    release = stages.champion(project)
+    table = stages.load_window(project, since, until)
+    report = stages.watch(project, release, table)
+    return stages.report(project, report)
+
+
+if __name__ == "__main__":
+    with stages.local_api():
+        monitor()
