@@ -1,0 +1,89 @@
+"""Checks of what answers over the network."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from towpath_gitops import layout
+from towpath_gitops.records.deployment import Deployment
+
+from towpath_ci.doctor.base import Check, Finding
+
+PATIENCE_S: Final = 5.0
+
+
+class Ports(Check):
+    """The ports of the local services are free, or taken by this repository's own services."""
+
+    mend = "edit target.port in gitops/environments/<environment>/<model>.yaml, or stop what holds the port"
+
+    @staticmethod
+    def check(model_root: Path, deployments: tuple[Deployment, ...]) -> Finding:
+        """A service whose port is taken by a stranger never starts."""
+        taken = [
+            f"{deployment.target.port} ({deployment.environment})"
+            for deployment in deployments
+            if _answers(deployment.target.port) and not _ours(model_root, deployment)
+        ]
+        return f"taken by another program: {', '.join(taken)}" if taken else True
+
+
+class PrefectApi(Check):
+    """The Prefect server that PREFECT_API_URL names answers."""
+
+    mend = "unset PREFECT_API_URL   (towpath then runs a server of its own)"
+
+    @staticmethod
+    def check(environ: Mapping[str, str]) -> Finding:
+        """Flows report to it; without it no flow runs."""
+        address = environ.get("PREFECT_API_URL")
+        if not address:
+            return None
+        headers = {"Authorization": f"Bearer {key}"} if (key := environ.get("PREFECT_API_KEY")) else {}
+        return _get(f"{address.rstrip('/')}/health", headers) or f"{address} does not answer"
+
+
+class MlflowServer(Check):
+    """The MLflow server that MLFLOW_TRACKING_URI names answers."""
+
+    mend = "unset MLFLOW_TRACKING_URI   (towpath then keeps a SQLite file below .towpath/)"
+
+    @staticmethod
+    def check(environ: Mapping[str, str]) -> Finding:
+        """It holds every release; without it nothing is registered, promoted or fetched."""
+        address = environ.get("MLFLOW_TRACKING_URI", "")
+        if not address.startswith(("http://", "https://")):
+            return None
+        return _get(f"{address.rstrip('/')}/health", {}) or f"{address} does not answer"
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _ours(root: Path, deployment: Deployment) -> bool:
+    """Return whether the process that the local target started for this environment still lives."""
+    folder = layout.local_target(root, deployment.environment, deployment.model)
+    try:
+        pid = json.loads((folder / "service.json").read_text(encoding="utf-8"))["pid"]
+        os.kill(int(pid), 0)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def _get(address: str, headers: Mapping[str, str]) -> bool:
+    try:
+        with urlopen(Request(address, headers=dict(headers)), timeout=PATIENCE_S) as answer:  # noqa: S310 (the user's own server, from the user's own environment)
+            return bool(answer.status == 200)  # noqa: PLR2004 (HTTP's OK)
+    except (URLError, OSError, ValueError):
+        return False
