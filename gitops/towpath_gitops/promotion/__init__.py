@@ -1,0 +1,1 @@
+"""How a release may enter an environment, and how it leaves: change, proposal, review."""
