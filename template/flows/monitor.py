@@ -3,13 +3,12 @@
 from datetime import datetime
 
 from prefect import flow
-
 from towpath_flows import stages
 
 
 @flow(name="monitor")
 def monitor(since: datetime | None = None, until: datetime | None = None) -> str:
-    """Return the folder of the report on the rows between `since` and `until` (default: monitor.window of model.yaml)."""
+    """Return the folder of the report on the rows from `since` until `until` (default: monitor.window of model.yaml)."""
     project = stages.open_project(clean=False)
     release = stages.champion(project)
     table = stages.load_window(project, since, until)

@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from prefect import flow
-
 from towpath_flows import stages
 
 

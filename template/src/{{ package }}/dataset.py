@@ -9,8 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 TARGET = Path("data/flights.parquet")
-COLUMNS = """flight_id scheduled_at carrier origin dest distance hour weekday temp humid wind_speed wind_gust precip
-pressure visib seats engines plane_age dep_delay late""".split()
+COLUMNS = [
+    "flight_id", "scheduled_at", "carrier", "origin", "dest", "distance", "hour", "weekday", "temp", "humid",
+    "wind_speed", "wind_gust", "precip", "pressure", "visib", "seats", "engines", "plane_age", "dep_delay", "late",
+]  # fmt: skip
 
 
 def read(name: str) -> pd.DataFrame:

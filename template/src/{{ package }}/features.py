@@ -10,7 +10,5 @@ def build() -> ColumnTransformer:
     Values that training saw fewer than 50 times, or never, share one column.
     """
     words = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=50, sparse_output=False)
-    return ColumnTransformer([
-        ("numbers", "passthrough", make_column_selector(dtype_include="number")),
-        ("words", words, make_column_selector(dtype_exclude="number")),
-    ])
+    numbers = ("numbers", "passthrough", make_column_selector(dtype_include="number"))
+    return ColumnTransformer([numbers, ("words", words, make_column_selector(dtype_exclude="number"))])
