@@ -124,6 +124,7 @@ class QualitySpec(Record):
     leakage: Annotated[float, Field(gt=0.5, le=1)] = Field(
         default=0.85, description="ROC AUC that one column alone may not reach: it would know the answer"
     )
+    duplicates: Share = Field(default=0.05, description="share of test rows that may be copies of training rows")
 
 
 class MetricGate(Record):

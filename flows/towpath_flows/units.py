@@ -39,7 +39,8 @@ def _moment(value: object) -> object:
             message = "write a day or a moment as in ISO 8601: 2026-01-31 or 2026-01-31T18:00:00Z"
             raise ValueError(message) from error
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return datetime.combine(aware.date(), aware.timetz())  # YAML's own subclass stays behind
     if isinstance(value, date):
         return datetime.combine(value, time(), tzinfo=UTC)
     message = "write a day or a moment as in ISO 8601: 2026-01-31 or 2026-01-31T18:00:00Z"
