@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Since = Annotated[datetime | None, typer.Option(formats=_DATES, help="Rows from this moment on (UTC).")]
-Until = Annotated[datetime | None, typer.Option(formats=_DATES, help="Rows before this moment (UTC).")]
+Since = Annotated[datetime | None, typer.Option(formats=DATES, help="Rows from this moment on (UTC).")]
+Until = Annotated[datetime | None, typer.Option(formats=DATES, help="Rows before this moment (UTC).")]
 Selector = Annotated[
     str,
     typer.Argument(metavar="RELEASE", help="Version (3), semantic version (1.2.0), id or its beginning, or latest."),

@@ -1,0 +1,15 @@
+"""`towpath close`."""
+
+from towpath_ci.console import mark, plain, say
+from towpath_ci.lazy import verb
+from towpath_ci.options import Number, Reason
+from towpath_ci.workspace import Workspace
+
+app = verb()
+
+
+@app.command(epilog="Example: towpath close 7 --reason 'superseded by the hotfix'")
+def close(number: Number, *, reason: Reason = "closed by hand") -> None:
+    """Close a pull request without merging it."""
+    pull = Workspace.here().forge.close(number, reason)
+    say(f"{mark('ok')} Closed #{pull.number}: {plain(pull.title)}")

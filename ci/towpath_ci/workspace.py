@@ -1,0 +1,121 @@
+"""The model repository that a verb works in, with the rooms that it opens."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from towpath_gitops import layout
+from towpath_gitops.delivery.ledger import Ledger
+from towpath_gitops.delivery.registry import Registry
+from towpath_gitops.errors import InvalidFileError, NotFoundError
+from towpath_gitops.forges import FORGES
+from towpath_gitops.forges.base import Forge
+from towpath_gitops.records.deployment import Deployment, parse_deployment
+from towpath_gitops.records.parsing import load_yaml, parse_yaml
+from towpath_gitops.records.policy import Policy
+from towpath_gitops.records.release import Release
+from towpath_gitops.repository import Repository
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A clone of a model repository, and what its model is called."""
+
+    repository: Repository
+    model: str
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return the workspace that the current folder belongs to.
+
+        Raises:
+            UncleanRepositoryError: this is no git repository.
+            NotFoundError: it holds no model.yaml.
+            InvalidFileError: model.yaml has no name.
+        """
+        repository = Repository.discover(Path.cwd())
+        return cls(repository, _model_name(repository.root / layout.MODEL))
+
+    @property
+    def root(self) -> Path:
+        """The repository's top folder."""
+        return self.repository.root
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The model registry."""
+        return Registry(layout.tracking_uri(self.root))
+
+    @cached_property
+    def forge(self) -> Forge:
+        """Where pull requests live."""
+        return FORGES["local"](self.repository)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The record of what was applied."""
+        return Ledger(self.repository)
+
+    @cached_property
+    def main(self) -> str:
+        """The commit of the remote's main branch, freshly fetched."""
+        self.repository.fetch()
+        return self.repository.main()
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy that main holds.
+
+        Raises:
+            NotFoundError: it holds none.
+        """
+        text = self.repository.read(self.main, layout.POLICY)
+        if text is None:
+            raise NotFoundError(
+                f"The main branch has no {layout.POLICY}", hint="Commit it and push: git push origin main"
+            )
+        return parse_yaml(text, Policy, source=layout.POLICY)
+
+    @cached_property
+    def environments(self) -> tuple[str, ...]:
+        """The names of the environments, in order of promotion."""
+        return tuple(environment.name for environment in self.policy.environments)
+
+    def chosen(self, environment: str | None) -> tuple[str, ...]:
+        """Return the one environment that was named, or all.
+
+        Raises:
+            NotFoundError: the policy knows none of that name.
+        """
+        if environment is None:
+            return self.environments
+        if environment not in self.environments:
+            raise NotFoundError(
+                f"There is no environment called “{environment}”", why=f"Known: {', '.join(self.environments)}."
+            )
+        return (environment,)
+
+    def declared(self, environment: str, commit: str | None = None) -> Deployment | None:
+        """Return what `commit` (default: main) declares for an environment; None when it has no file."""
+        path = layout.environment_path(environment, self.model)
+        text = self.repository.read(commit or self.main, path)
+        return parse_deployment(text, source=path) if text is not None else None
+
+    def find(self, selector: str) -> Release:
+        """Return the release that a person means; see `Registry.find`."""
+        return self.registry.find(self.model, selector)
+
+
+def _model_name(path: Path) -> str:
+    if not path.is_file():
+        raise NotFoundError(
+            f"There is no {layout.MODEL} in {path.parent}",
+            why="This verb works inside a model repository.",
+            hint="Change into one, or make one: copier copy <where towpath is> my-model",
+        )
+    document = load_yaml(path.read_text(encoding="utf-8"), source=layout.MODEL)
+    name = document.get("name") if isinstance(document, dict) else None
+    if not isinstance(name, str):
+        raise InvalidFileError(f"{layout.MODEL} does not say `name`", hint="Begin it with `name: my-model`.")
+    return str(name)
