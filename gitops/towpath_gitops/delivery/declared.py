@@ -22,6 +22,7 @@ class Declared:
     release: Release
     commit: str
     info: CommitInfo
+    author: str  # email of who proposed it: the author of what was merged
 
     def facts(self) -> dict[str, Any]:
         """Return what the ledger repeats of the declaration, by the names of its fields."""
@@ -34,8 +35,8 @@ class Declared:
             "reason": change.reason if change else None,
             "evidence": change.evidence if change else None,
             "pull": int(pulls[-1]) if pulls else None,
-            "author": self.info.author or None,
-            "approved_by": tuple(value[:_LONGEST] for value in self.info.trailers(APPROVAL_TRAILER) if value),
+            "author": _line(self.author) or None,
+            "approved_by": tuple(filter(None, map(_line, self.info.trailers(APPROVAL_TRAILER)))),
         }
 
 
@@ -67,4 +68,11 @@ def declared_at(repository: Repository, commit: str, environment: str, model: st
     deployment = read_deployment(repository, commit, environment, model)
     if deployment is None or deployment.declared is None:
         return None
-    return Declared(deployment, deployment.declared, commit, repository.info(commit))
+    info = repository.info(commit)
+    author = repository.info(info.parents[1]).author if len(info.parents) > 1 else info.author
+    return Declared(deployment, deployment.declared, commit, info, author)
+
+
+def _line(text: str) -> str:
+    """Return text as the ledger takes it: anybody may write anything into a commit."""
+    return "".join(character for character in text if character.isprintable())[:_LONGEST]

@@ -1,0 +1,43 @@
+"""Asking a service on this machine's loopback: always with a timeout, never following a redirect elsewhere."""
+
+import http.client
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from towpath_gitops.errors import UnavailableError
+
+HOST: Final = "127.0.0.1"
+_LARGEST_ANSWER = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a service answered."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]  # names in lower case
+
+
+def ask(port: int, path: str, body: bytes | None = None, *, timeout_s: float = 10.0) -> Answer:
+    """GET `path`, or POST a JSON `body` to it, at a port of the loopback, over a connection of its own.
+
+    Raises:
+        UnavailableError: nobody listens, the answer is late, cut off, not HTTP, or larger than 16 MB.
+    """
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    try:
+        connection.request("GET" if body is None else "POST", path, body=body, headers=headers)
+        response = connection.getresponse()
+        data = response.read(_LARGEST_ANSWER + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise UnavailableError(
+            f"The service on port {port} does not answer {path}", why=f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        connection.close()
+    if len(data) > _LARGEST_ANSWER:
+        raise UnavailableError(f"The service on port {port} answers {path} with more than 16 MB")
+    return Answer(response.status, data, {name.lower(): value for name, value in response.getheaders()})

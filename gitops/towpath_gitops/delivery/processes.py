@@ -1,0 +1,64 @@
+"""Processes that outlive the one that starts them: start, look, end."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+# The child writes its own process id, then becomes the program: killing us at any moment leaves no unknown child.
+_LAUNCH = 'echo $$ > "$0" && exec "$@"'
+
+
+def start(argv: Sequence[str], environment: Mapping[str, str], log: Path, pid_file: Path) -> int:
+    """Start a program in a session of its own, its output appended to `log`, and return its process id.
+
+    Raises:
+        OSError: there is no shell, or `log` cannot be written.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    arguments = ["sh", "-c", _LAUNCH, str(pid_file), *argv]
+    return os.posix_spawn("/bin/sh", arguments, dict(environment), file_actions=actions, setsid=True)
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and waits to be counted (a zombie) does not."""
+    with suppress(ChildProcessError):  # not a child of ours
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, as somebody else
+        return True
+    with suppress(OSError, IndexError):  # only Linux has this file
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
+
+
+def has_variable(pid: int, name: str, value: str) -> bool:
+    """Return whether a process was started with an environment variable: process ids are used again, by anybody."""
+    wanted = f"{name}={value}"
+    if sys.platform == "linux":
+        try:
+            return wanted.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:  # gone, or somebody else's
+            return False
+    listing = subprocess.run(
+        ["ps", "eww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return wanted in listing.stdout
+
+
+def end(pid: int, *, at_once: bool = False) -> None:
+    """Ask a process to end, or make it end; one that has ended already is fine."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL if at_once else signal.SIGTERM)

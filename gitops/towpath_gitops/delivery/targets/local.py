@@ -1,0 +1,321 @@
+"""The local target: a service process on this machine's loopback that follows a pointer file.
+
+A new release is an atomic swap of the pointer: every worker loads it beside the old one and switches, so that no
+request is lost. The process is restarted only when its code, port or number of workers changes.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Self, TypeVar
+
+from pydantic import AwareDatetime, PositiveInt
+
+from towpath_gitops import layout
+from towpath_gitops.delivery import processes
+from towpath_gitops.delivery.lease import Lease
+from towpath_gitops.delivery.loopback import HOST, Answer, ask
+from towpath_gitops.delivery.targets.base import Done, Failed, Observed, Result, Step, Version, Waiting, Wanted
+from towpath_gitops.errors import DeliveryError, InvalidFileError, TowpathError, UnavailableError
+from towpath_gitops.files import write_atomically
+from towpath_gitops.records.base import Record
+from towpath_gitops.records.deployment import Deployment
+from towpath_gitops.records.parsing import parse_json
+from towpath_gitops.records.pointer import POINTER, POINTER_VARIABLE, WORKERS, Pointer
+from towpath_gitops.repository import Repository
+
+SERVICE: Final = "service.json"
+PID: Final = "service.pid"
+LOG: Final = "service.log"
+GOOD: Final = "converged.json"  # the last pointer that every worker had loaded
+CODE: Final = "code"
+BENTO: Final = "bento"
+COMMAND: Final = (sys.executable, "-m", "towpath_bento")
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+_STOP_S = 20.0  # to finish the requests in flight; then it is killed
+_OLD_ERROR_S = 5.0  # how long a worker may go on reporting the error of the pointer before
+_LOG_LINES = 15
+
+_Record = TypeVar("_Record", bound=Record)
+
+
+class Service(Record):
+    """`service.json`: how the service process was started. Written before it is, so that a crash leaves no stranger."""
+
+    port: PositiveInt
+    workers: PositiveInt
+    code: str  # hash of the git tree that it runs
+    started: AwareDatetime
+
+
+@dataclass
+class LocalTarget:
+    """One model in one environment, served on this machine."""
+
+    repository: Repository
+    environment: str
+    model: str
+    port: int
+    workers: int
+    command: Sequence[str] = COMMAND
+    clock: Callable[[], float] = time.time
+    lease: Lease = field(init=False)
+    _error_before: str | None = field(default=None, init=False)
+    _stop_asked_s: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Prepare the lease on this target's folder."""
+        self.lease = Lease(self.folder, clock=self.clock)
+
+    @classmethod
+    def of(cls, repository: Repository, deployment: Deployment) -> Self:
+        """Return the target that an environment file describes."""
+        target = deployment.target
+        return cls(repository, deployment.environment, deployment.model, target.port, target.workers)
+
+    @property
+    def folder(self) -> Path:
+        """Where this target keeps its pointer, its process and its log."""
+        return layout.local_target(self.repository.root, self.environment, self.model).absolute()
+
+    def observe(self) -> Observed:
+        """Return what runs now: the process, and what the service says of itself."""
+        version = self._version()
+        ours = version if self._is_ours(version) else None
+        details = {"pid": self._process(), "port": self.port, "address": f"http://{HOST}:{self.port}"}
+        return Observed(ours is not None, ours, details)
+
+    def ask(self, path: str, body: bytes | None = None) -> Answer:
+        """GET a path of the service, or POST JSON to it; see `Target.ask`."""
+        return ask(self.port, path, body)
+
+    def steps(self, wanted: Wanted) -> Sequence[Step]:
+        """Return the steps: code, pointer, retire an outdated process, start one, wait until every worker follows."""
+        code = self.repository.tree(wanted.commit, BENTO) or ""
+        return (
+            Step("export", lambda: self._export(wanted.commit, code)),
+            Step("point", lambda: self._point(wanted)),
+            Step("retire", lambda: self._retire(code)),
+            Step("start", lambda: self._start(code)),
+            Step("converge", self._converge),
+        )
+
+    def stop(self) -> None:
+        """Stop the service, waiting for the requests in flight; nothing to stop is fine.
+
+        Raises:
+            DeliveryError: it does not end, even when killed.
+        """
+        until = self.clock() + 2 * _STOP_S
+        while isinstance(self._ended(), Waiting):
+            if self.clock() > until:
+                raise DeliveryError(f"Process {self._process()} does not end", hint=f"See {self.folder / LOG}")
+            time.sleep(0.05)
+
+    # --- steps -------------------------------------------------------------------------------------------------
+
+    def _export(self, commit: str, code: str) -> Result:
+        if not code:
+            return Failed(DeliveryError(f"Commit {commit[:12]} has no {BENTO}/ folder", why="It holds the service."))
+        place = self.folder / CODE / code
+        if place.is_dir():
+            return Done()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".incoming-", dir=place.parent) as incoming:
+            self.repository.export(commit, BENTO, Path(incoming, code, BENTO))
+            with self.lease.writing():
+                Path(incoming, code).replace(place)
+        return Done(f"code {code[:12]}", changed=True)
+
+    def _point(self, wanted: Wanted) -> Result:
+        now = self._read(POINTER, Pointer)
+        lanes = dict(wanted.lanes)
+        if now and (now.lanes, now.split) == (lanes, wanted.split):
+            return Done()
+        version = self._version()
+        self._error_before = version.error if version else None
+        return self._swap(Pointer(**self._place(now), lanes=lanes, split=wanted.split))
+
+    def _place(self, now: Pointer | None) -> dict[str, object]:
+        generation = now.generation + 1 if now else 1
+        return {"model": self.model, "environment": self.environment, "generation": generation}
+
+    def _swap(self, pointer: Pointer) -> Result:
+        with self.lease.writing():
+            write_atomically(self.folder / POINTER, pointer.model_dump_json(by_alias=True, indent=2) + "\n")
+        return Done(f"generation {pointer.generation}", changed=True)
+
+    def _retire(self, code: str) -> Result:
+        """End a service that was started with another port, another number of workers, or from other code."""
+        service = self._read(SERVICE, Service)
+        wanted = (self.port, self.workers, code)
+        if service is None or (service.port, service.workers, service.code) == wanted:
+            return Done()
+        return self._ended()
+
+    def _ended(self) -> Result:
+        """End the process that we started: politely, later by force."""
+        pid = self._process()
+        if pid is None:
+            for name in (SERVICE, PID):
+                (self.folder / name).unlink(missing_ok=True)
+            self._stop_asked_s = None
+            return Done()
+        if self._stop_asked_s is None:
+            self._stop_asked_s = self.clock()
+            processes.end(pid)
+        elif self.clock() - self._stop_asked_s > _STOP_S:
+            processes.end(pid, at_once=True)
+        return Waiting(f"process {pid} to end")
+
+    def _start(self, code: str) -> Result:
+        if self._process() and self._read(SERVICE, Service):
+            return Done()
+        in_the_way = self._in_the_way()
+        if in_the_way:
+            return in_the_way
+        with self.lease.writing():
+            self._spawn(code)
+        return Done(f"service on port {self.port}", changed=True)
+
+    def _in_the_way(self) -> Result | None:
+        """Return what to do about whoever uses our port though no process of ours is known; None when it is free."""
+        if not _listens(self.port):
+            return None
+        version = self._version()
+        if not self._is_ours(version):
+            return Failed(self._foreign(version))
+        for pid in self._own_workers(version):  # left behind by a service whose main process was killed
+            processes.end(pid, at_once=True)
+        return Waiting(f"port {self.port} to become free")
+
+    def _own_workers(self, version: Version | None) -> list[int]:
+        """Return the processes that answer as our workers and that have signed in beside our pointer."""
+        named = version.workers if version else {}
+        return [int(pid) for pid in named if pid.isdecimal() and (self.folder / WORKERS / f"{pid}.json").exists()]
+
+    def _spawn(self, code: str) -> None:
+        service = Service(port=self.port, workers=self.workers, code=code, started=datetime.now(UTC))
+        (self.folder / PID).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / WORKERS, ignore_errors=True)  # the states of processes that are gone
+        write_atomically(self.folder / SERVICE, service.model_dump_json(indent=2) + "\n")
+        path = self.folder / CODE / code / BENTO / "service.py"
+        numbers = ("--port", str(self.port), "--workers", str(self.workers))
+        argv = [*self.command, "--service", str(path), *numbers]
+        processes.start(argv, self._environment(), self.folder / LOG, self.folder / PID)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the few variables that the service sees: no secret of ours is among them."""
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        return inherited | {
+            POINTER_VARIABLE: str(self.folder / POINTER),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "BENTOML_HOME": str(layout.state(self.repository.root, "bentoml").absolute()),
+        }
+
+    def _converge(self) -> Result:
+        pointer = self._read(POINTER, Pointer)
+        version = self._version()
+        if pointer is None:
+            return Failed(DeliveryError(f"{self.folder / POINTER} is gone", hint="towpath reconcile"))
+        if version is None:
+            return self._not_answering()
+        if not self._is_ours(version):
+            return Failed(self._foreign(version))
+        if _follows(version, pointer):
+            if self._read(GOOD, Pointer) != pointer:
+                write_atomically(self.folder / GOOD, pointer.model_dump_json(by_alias=True) + "\n")
+            return Done(f"generation {pointer.generation} on {len(version.workers)} workers")
+        if version.error and not self._may_be_old(version.error):
+            return self._cannot_load(pointer, version.error)
+        return Waiting(f"the workers to load generation {pointer.generation}")
+
+    def _not_answering(self) -> Result:
+        if not (self.folder / PID).exists() or self._process():  # the child has not written its number yet, or runs
+            return Waiting("the service to answer")
+        return Failed(
+            DeliveryError(
+                f"The service of {self.model} in {self.environment} has ended",
+                why=f"The end of {self.folder / LOG}:\n{self._log_tail()}",
+                hint="Mend its cause, then: towpath reconcile",
+            )
+        )
+
+    def _may_be_old(self, error: str) -> bool:
+        """Return whether a worker may still be speaking of the pointer before: it says what it said then."""
+        age_s = self.clock() - (self.folder / POINTER).stat().st_mtime
+        return error == self._error_before and age_s < _OLD_ERROR_S
+
+    def _cannot_load(self, pointer: Pointer, error: str) -> Result:
+        """Point back to what was live, so that a worker that starts now finds a release that loads."""
+        good = self._read(GOOD, Pointer)
+        if good and good.lanes != pointer.lanes:
+            self._swap(good.model_copy(update={"generation": pointer.generation + 1}))
+        rest = "What served before still serves." if good else "Nothing served here before."
+        return Failed(
+            DeliveryError(
+                f"The release declared for {self.environment} cannot be loaded",
+                why=f"{error}\n{rest}",
+                hint=f"towpath rollback --environment {self.environment}",
+            )
+        )
+
+    # --- looking -----------------------------------------------------------------------------------------------
+
+    def _version(self) -> Version | None:
+        """Return what the service says of itself; None when nobody answers in time, empty when it speaks otherwise."""
+        try:
+            return parse_json(ask(self.port, "/version", timeout_s=2.0).body, Version, source="/version")
+        except UnavailableError:
+            return None
+        except InvalidFileError:
+            return Version(model="", environment="")
+
+    def _is_ours(self, version: Version | None) -> bool:
+        return version is not None and (version.model, version.environment) == (self.model, self.environment)
+
+    def _foreign(self, version: Version | None) -> TowpathError:
+        who = f"{version.model} in {version.environment}" if version and version.model else "another program"
+        return UnavailableError(
+            f"Port {self.port} is taken",
+            why=f"{who} answers there, not {self.model} in {self.environment}.",
+            hint=f"End it, or set another target.port for {self.environment} and merge that.",
+        )
+
+    def _process(self) -> int | None:
+        """Return the id of our service process; None when it has ended, whoever uses its number now."""
+        try:
+            pid = int((self.folder / PID).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        ours = processes.alive(pid) and processes.has_variable(pid, POINTER_VARIABLE, str(self.folder / POINTER))
+        return pid if ours else None
+
+    def _read(self, name: str, record: type[_Record]) -> _Record | None:
+        try:
+            return parse_json((self.folder / name).read_bytes(), record, source=str(self.folder / name))
+        except (FileNotFoundError, InvalidFileError):  # written atomically: a broken one is made anew
+            return None
+
+    def _log_tail(self) -> str:
+        text = (self.folder / LOG).read_text(errors="replace") if (self.folder / LOG).exists() else ""
+        return "\n".join(text.splitlines()[-_LOG_LINES:])
+
+
+def _follows(version: Version, pointer: Pointer) -> bool:
+    lanes = {name: lane.release for name, lane in pointer.lanes.items()}
+    return version.converged and version.generation >= pointer.generation and version.lanes == lanes
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2.0)
+        return probe.connect_ex((HOST, port)) == 0
