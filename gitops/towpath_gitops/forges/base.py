@@ -100,13 +100,21 @@ class Forge(Protocol):
         """
         ...
 
-    def merge(self, number: int, expected_head: str, *, approved_by: Sequence[str] | None = None) -> Pull:
+    def merge(
+        self,
+        number: int,
+        expected_head: str,
+        *,
+        expected_base: str | None = None,
+        approved_by: Sequence[str] | None = None,
+    ) -> Pull:
         """Merge into main by a merge commit with the trailers `Towpath-Pull` and `Approved-by`; delete the branch.
 
         Whether it *should* be merged is asked in `promotion.review`, not here. Merging what is merged changes nothing.
+        `approved_by` names those whose approval counted; by default everybody who approved the head but the author.
 
         Raises:
-            ConflictError: the head is another commit than `expected_head`, or main moved meanwhile.
+            ConflictError: the head or main is another commit than was expected, or main moved meanwhile.
             RefusedError: the pull request is closed.
         """
         ...

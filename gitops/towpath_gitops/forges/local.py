@@ -154,7 +154,14 @@ class LocalForge:
             number, lambda now: remark(now).model_copy(update={"state": State.CLOSED}), "Close", also=gone
         )
 
-    def merge(self, number: int, expected_head: str, *, approved_by: Sequence[str] | None = None) -> Pull:
+    def merge(
+        self,
+        number: int,
+        expected_head: str,
+        *,
+        expected_base: str | None = None,
+        approved_by: Sequence[str] | None = None,
+    ) -> Pull:
         """Merge into main; see `Forge.merge`. Main, the branch and the pull request's ref move in one atomic push."""
         pull = self.get(number)
         if pull.state is State.MERGED:
@@ -167,6 +174,10 @@ class LocalForge:
                 hint=f"towpath review {number}",
             )
         main = self.repository.main()
+        if expected_base not in {None, main}:
+            raise ConflictError(
+                f"{pull.base} has moved on since pull request #{number} was reviewed", hint=f"towpath review {number}"
+            )
         merge = self.repository.merge(main, pull.head, merge_message(pull, approved_by))
         also = {f"refs/heads/{pull.base}": (merge, main), f"refs/heads/{pull.branch}": (None, pull.head)}
         done = {"state": State.MERGED, "head": pull.head, "merged": merge}
