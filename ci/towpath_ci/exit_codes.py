@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from towpath_ci.lazy import INTERRUPTED
 from towpath_gitops.errors import TowpathError
+
+from towpath_ci.lazy import INTERRUPTED
 
 _HEAD = """# Exit codes
 

@@ -140,9 +140,7 @@ def test_an_interruption_exits_as_shells_expect(
     assert "Interrupted" in capsys.readouterr().err
 
 
-def test_a_missing_library_names_its_extra(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A verb whose library is not installed says which extra brings it."""
 
     def act() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from towpath_gitops import layout
 from towpath_gitops.errors import NotFoundError, TowpathError
+from towpath_gitops.promotion.codeowners import owners_of
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.parsing import parse_yaml
 from towpath_gitops.records.policy import Policy
@@ -77,10 +78,10 @@ class Codeowners(Check):
     @staticmethod
     def check(model_root: Path, policy: Policy) -> Finding:
         """Without owners a path may be approved by anybody; on a forge with rules, by nobody in particular."""
-        owned = _owned_patterns(_text(model_root / layout.CODEOWNERS))
+        text = _text(model_root / layout.CODEOWNERS)
         wanted = [f"{layout.ENVIRONMENTS}/{environment.name}/x.yaml" for environment in policy.environments]
         wanted += [layout.CODEOWNERS, ".github/workflows/x.yml", layout.POLICY]
-        bare = [path for path in wanted if not any(_covers(pattern, path) for pattern in owned)]
+        bare = [path for path in wanted if not owners_of(text, path)]
         return f"nobody owns {', '.join(bare)}" if bare else True
 
 
@@ -128,17 +129,6 @@ def _problem(path: Path, root: Path) -> str | None:
         return str(error)
     wanted = layout.environment_path(deployment.environment, deployment.model)
     return None if name == wanted else f"{name} says that it is {wanted}"
-
-
-def _owned_patterns(text: str) -> list[str]:
-    lines = (line.split("#")[0].split() for line in text.splitlines())
-    return [words[0] for words in lines if len(words) > 1]
-
-
-def _covers(pattern: str, path: str) -> bool:
-    """Return whether a CODEOWNERS pattern covers a path (the gitignore-like subset that people write)."""
-    body = pattern.lstrip("/").rstrip("*").rstrip("/")
-    return not body or path == body or path.startswith(body + "/")
 
 
 def _text(path: Path) -> str:

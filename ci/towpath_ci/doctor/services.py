@@ -1,7 +1,5 @@
 """Checks of what answers over the network."""
 
-import json
-import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +7,9 @@ from typing import Final
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from towpath_gitops import layout
+from towpath_gitops.delivery.targets import TARGETS
 from towpath_gitops.records.deployment import Deployment
+from towpath_gitops.repository import Repository
 
 from towpath_ci.doctor.base import Check, Finding
 
@@ -28,7 +27,7 @@ class Ports(Check):
         taken = [
             f"{deployment.target.port} ({deployment.environment})"
             for deployment in deployments
-            if _answers(deployment.target.port) and not _ours(model_root, deployment)
+            if _stranger(model_root, deployment)
         ]
         return f"taken by another program: {', '.join(taken)}" if taken else True
 
@@ -62,23 +61,13 @@ class MlflowServer(Check):
         return _get(f"{address.rstrip('/')}/health", {}) or f"{address} does not answer"
 
 
-def _answers(port: int) -> bool:
+def _stranger(root: Path, deployment: Deployment) -> bool:
+    """Return whether somebody listens on the deployment's port who is not its service."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S).close()
+        socket.create_connection(("127.0.0.1", deployment.target.port), timeout=PATIENCE_S).close()
     except OSError:
         return False
-    return True
-
-
-def _ours(root: Path, deployment: Deployment) -> bool:
-    """Return whether the process that the local target started for this environment still lives."""
-    folder = layout.local_target(root, deployment.environment, deployment.model)
-    try:
-        pid = json.loads((folder / "service.json").read_text(encoding="utf-8"))["pid"]
-        os.kill(int(pid), 0)
-    except (OSError, ValueError, KeyError):
-        return False
-    return True
+    return TARGETS[deployment.target.kind](Repository(root), deployment).observe().version is None
 
 
 def _get(address: str, headers: Mapping[str, str]) -> bool:

@@ -1,0 +1,1 @@
+"""Faults injected on purpose, each to prove that its gate refuses it."""

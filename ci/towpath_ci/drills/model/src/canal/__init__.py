@@ -1,0 +1,1 @@
+"""The owner's code of the drills' model."""
