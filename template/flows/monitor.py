@@ -8,7 +8,7 @@ from towpath_flows import stages
 
 @flow(name="monitor")
 def monitor(since: datetime | None = None, until: datetime | None = None) -> str:
-    """Return the folder of the report on the rows from `since` until `until` (default: monitor.window of model.yaml)."""
+    """Return the folder of the report on the rows from `since` to `until` (default: monitor.window in model.yaml)."""
     project = stages.open_project(clean=False)
     release = stages.champion(project)
     table = stages.load_window(project, since, until)

@@ -1,0 +1,140 @@
+"""What comes out of the template, for the defaults and for other answers."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from towpath_flows.spec import load_spec
+from towpath_gitops.layout import environment_path
+from towpath_gitops.records.deployment import parse_deployment
+from towpath_gitops.records.parsing import parse_yaml
+from towpath_gitops.records.policy import Policy
+
+MAX_FILES = 45
+MAX_PYTHON_LINES = 300
+
+COMBINATIONS: dict[str, dict[str, object]] = {
+    "defaults": {},
+    "one environment": {
+        "environments": "live",
+        "port": 8080,
+        "frameworks": ["lightgbm"],
+        "schedule": "*/30 1-5 * * 0,6",
+    },
+    "four environments": {
+        "model": "late-flights_2",
+        "environments": "dev,test , pre-production, production",
+        "approvers": "@acme/risk @lee lee.o-neil+ml@mail.example.com",
+        "port": 65_532,
+    },
+    "own names": {
+        "model": "delays",
+        "package": "a_package_whose_name_is_rather_long_2013",
+        "description": "Won't say “late” too often: 80 % précis, $5 & up, #1 @ 10:00; 日本語 🚢",
+        "frameworks": ["xgboost"],
+    },
+}
+every_combination = pytest.mark.parametrize("answers", COMBINATIONS.values(), ids=COMBINATIONS.keys())
+Render = Callable[..., Path]
+
+
+def files(folder: Path) -> list[Path]:
+    """Return every file below a folder, links included, git's own left out."""
+    found = (path for path in folder.rglob("*") if ".git" not in path.relative_to(folder).parts)
+    return sorted(path for path in found if path.is_symlink() or path.is_file())
+
+
+@every_combination
+def test_a_render_is_small_and_plain(answers: dict[str, object], render: Render, tmp_path: Path) -> None:
+    """A render has at most 45 files and 300 lines of Python, no links, no leftovers of the template language."""
+    rendered = files(render(tmp_path / "r", answers))
+    python = [path.read_text() for path in rendered if path.suffix == ".py"]
+    assert len(rendered) <= MAX_FILES
+    assert sum(len(text.splitlines()) for text in python) <= MAX_PYTHON_LINES
+    assert all(ast.parse(text) for text in python)
+    assert not [path for path in rendered if path.is_symlink() or path.suffix == ".jinja"]
+    assert not [path for path in rendered if "{%" in path.read_text() or "{{ package" in path.read_text()]
+
+
+@every_combination
+def test_every_file_says_what_was_answered(answers: dict[str, object], render: Render, tmp_path: Path) -> None:
+    """Spec, policy and environment files parse as their records and agree with the answers and with each other."""
+    root = render(tmp_path / "r", answers)
+    spec = load_spec(root)
+    policy = parse_yaml((root / "gitops/policy.yaml").read_text(), Policy, source="policy.yaml")
+    names = [name.strip() for name in str(answers.get("environments", "staging, production")).split(",")]
+    assert spec.name == answers.get("model", "flights")
+    assert list(spec.train.frameworks) == answers.get("frameworks", ["xgboost", "lightgbm"])
+    assert [environment.name for environment in policy.environments] == names
+    assert {path.name for path in (root / "gitops/environments").iterdir()} == set(names)
+    for place, name in enumerate(names):
+        path = environment_path(name, spec.name)
+        deployment = parse_deployment((root / path).read_text(), source=path)
+        assert (deployment.model, deployment.environment, deployment.release) == (spec.name, name, None)
+        assert deployment.target.port == int(str(answers.get("port", 3000))) + place
+
+
+@every_combination
+def test_other_tools_can_read_their_files(answers: dict[str, object], render: Render, tmp_path: Path) -> None:
+    """Prefect's deployments, the project's metadata and the answers hold the values that were given, typed."""
+    root = render(tmp_path / "r", answers)
+    prefect = yaml.safe_load((root / "prefect.yaml").read_text())
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    kept = yaml.safe_load((root / ".copier-answers.yml").read_text())
+    model = answers.get("model", "flights")
+    assert prefect["name"] == project["name"] == kept["model"] == model
+    assert prefect["deployments"][0]["schedules"][0]["cron"] == answers.get("schedule", "0 5 * * 1")
+    assert [deployment["entrypoint"] for deployment in prefect["deployments"]] == [
+        "flows/train.py:train",
+        "flows/monitor.py:monitor",
+    ]
+    assert project["description"] == kept["description"]
+    assert {key: kept[key] for key in answers} == answers
+
+
+@every_combination
+def test_every_path_of_consequence_has_an_owner(answers: dict[str, object], render: Render, tmp_path: Path) -> None:
+    """CODEOWNERS names the approvers for each environment, the policy, the workflows and CODEOWNERS itself."""
+    root = render(tmp_path / "r", answers)
+    lines = (root / ".github/CODEOWNERS").read_text().splitlines()
+    owned = dict(line.split(" ", 1) for line in lines if not line.startswith("#"))
+    names = [path.name for path in (root / "gitops/environments").iterdir()]
+    places = {"/gitops/", "/.github/", *(f"/gitops/environments/{name}/" for name in names)}
+    assert set(owned) == places
+    assert set(owned.values()) == {answers.get("approvers", "reviewer@example.com")}
+
+
+@every_combination
+@pytest.mark.timeout(300)
+def test_its_own_checks_pass(
+    answers: dict[str, object],
+    render: Render,
+    commit: Callable[[Path], str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """`make test` of the fresh repository passes in an environment that has Towpath, and leaves git clean."""
+    root = render(tmp_path / "r", answers)
+    commit(root)
+    cache = tmp_path_factory.getbasetemp() / "mypy"  # shared by the combinations: libraries are read once
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("COVERAGE", "COV_", "PYTEST"))
+    }
+    result = subprocess.run(
+        ["make", "test", f"VENV={sys.prefix}"],
+        cwd=root,
+        env=environment | {"MYPY_CACHE_DIR": str(cache)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "12 passed" in result.stdout
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=root, check=True, capture_output=True, text=True)
+    assert status.stdout == ""
