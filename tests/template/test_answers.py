@@ -23,14 +23,16 @@ FIXED = {
 
 ANYWHERE = [
     "", " ", "a\nb", "a\n", "a\rb", "a\x00", "../etc", "/etc/passwd", "a/../../b", "$(touch x)", "`touch x`", "a;b",
-    "a|b", "a&&b", "{{ 7*7 }}", "{% raw %}", "${{ secrets.X }}", "a: b", "a #b", "&a", "*a", "!!python/object:os.system",
-    "a\tb", "[a", "{a: b}", "'a", '"a', "\\", "a\u2028b", "é" * 300, "%TAG", "-", "~", "a" * 300,
+    "a|b", "a&&b", "{{ 7*7 }}", "{% raw %}", "${{ secrets.X }}", "a: b", "a #b", "&a", "*a",
+    "!!python/object:os.system", "a\tb", "[a", "{a: b}", "'a", '"a', "\\", "a\u2028b", "é" * 300,
+    "%TAG", "-", "~", "a" * 300,
 ]  # fmt: skip
 CORPUS = {
     "model": [*ANYWHERE, "Flights", "1a", "true", "null", "on", "a.b", "a b"],
     "package": [*ANYWHERE, "a-b", "flows", "class", "json", "towpath", "_a", "1a"],
     "description": [
-        "", "a\nb", "a\n", "a\x00", "{{ 7*7 }}", "${{ secrets.X }}", "`id`", "<script>", 'a"b', "\\", "a\u2028b", "[a](b)",
+        "", "a\nb", "a\n", "a\x00", "{{ 7*7 }}", "${{ secrets.X }}", "`id`", "<script>", 'a"b', "\\", "a\u2028b",
+        "[a](b)",
     ],
     "environments": [*ANYWHERE, "a,a", "a,,b", ",a", "A", "yes", "a, no", "a.b", "a_b", ",".join("abcdefghi")],
     "approvers": [*ANYWHERE, "lee", "@", "a@b", "@a @b\n* @evil", "a@b.c,d@e.f", "@a/b/c", "@a  @b", "-@b.c"],

@@ -19,15 +19,19 @@ every_place = pytest.mark.parametrize("place", PLACES)
 BROKEN = {
     "an action by its tag": ("@08c6903cd8c0fde910a37f88322edcfb5dd907a8", "@v5", "unpinned-uses"),
     "event text in a script": ("- run: make test", "- run: echo ${{ github.event.head_commit.message }}", "injection"),
-    "kept credentials": ("persist-credentials: false", "persist-credentials: true", "artipacked"),
-    "permissions for everything": ("permissions: {}", "permissions: write-all", "excessive-permissions"),
+    "kept credentials": ("        with:\n          persist-credentials: false\n", "", "artipacked"),
+    "permissions for everything": (
+        "permissions:\n      contents: read # to check out\n",
+        "permissions: write-all\n",
+        "excessive-permissions",
+    ),
     "a dangerous trigger": ("  pull_request:", "  pull_request_target:", "dangerous-triggers"),
 }
 
 
 def zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the workflow auditor on a folder."""
-    command = [sys.executable, "-m", "zizmor", "--offline", "--no-progress", "--no-config", "--format", "plain", "."]
+    command = [f"{sys.prefix}/bin/zizmor", "--offline", "--no-progress", "--no-config", "--format", "plain", "."]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
 
 
