@@ -32,10 +32,9 @@ def _rules(text: str) -> Iterator[tuple[re.Pattern[str], tuple[str, ...]]]:
 def _pattern(glob: str) -> re.Pattern[str]:
     """Translate a pattern; one with a slash before its end starts at the root, another matches at any depth."""
     start = "" if "/" in glob.rstrip("/") else "(?:.*/)?"
-    if glob.endswith("/"):
-        end = "/.*"
-    else:
-        end = "" if glob.endswith("/*") else "(?:/.*)?"  # `docs/*` is the files of docs, not those of its folders
+    end = "(?:/.*)?"
+    if glob.endswith(("/", "/*")):  # `docs/*` is the files of docs, not those of its folders
+        end = "/.*" if glob.endswith("/") else ""
     pieces = re.findall(r"\*\*/|/\*\*|\*\*|\*|\?|\\.|.", glob.strip("/"))
     return re.compile(start + "".join(map(_piece, pieces)) + end)
 

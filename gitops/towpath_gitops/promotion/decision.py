@@ -16,7 +16,7 @@ from towpath_gitops.records.deployment import ChangeType, Deployment, PinnedRele
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict
 from towpath_gitops.records.release import Release
 
-_MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.ERROR: "❌", Verdict.INCONCLUSIVE: "⏸️"}  # noqa: RUF001 (a sign)
+_MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.ERROR: "❌", Verdict.INCONCLUSIVE: "⏸️"}
 _UNSEEN = "missing: never a pass"
 
 
@@ -246,19 +246,13 @@ def _gate_table(decision: Decision) -> Iterable[str]:
     if not decision.gates:
         return ["## Gates", "None is asked of this change."]
     heads = ["", "evidence", "gate", "measured", "interval", "limit", "finding"]
-    rows = [
-        [
-            _MARKS[gate.verdict],
-            gate.kind,
-            gate.gate,
-            _number(gate.measured),
-            _interval(gate.interval),
-            _number(gate.limit),
-        ]
-        + [gate.message if gate.verdict is Verdict.PASS else f"{gate.verdict}: {gate.message}"]
-        for gate in decision.gates
-    ]
-    return ["## Gates", table(heads, rows)]
+    return ["## Gates", table(heads, [_gate_row(gate) for gate in decision.gates])]
+
+
+def _gate_row(gate: Gate) -> list[str]:
+    finding = gate.message if gate.verdict is Verdict.PASS else f"{gate.verdict}: {gate.message}"
+    figures = [_number(gate.measured), _interval(gate.interval), _number(gate.limit)]
+    return [_MARKS[gate.verdict], gate.kind, gate.gate, *figures, finding]
 
 
 def _fine_print(decision: Decision) -> str:

@@ -84,12 +84,17 @@ def _known(case: Case) -> Iterator[Reason]:
 
 
 def _swap(case: Case) -> Iterator[Reason]:
-    declared = case.deployment.release.id if case.deployment.release else None
-    if case.replaces != declared:
+    yield from swap(case.deployment, case.replaces)
+
+
+def swap(deployment: Deployment, replaces: str | None) -> Iterator[Reason]:
+    """Object when the release that a change says it replaces is not the one that main declares now."""
+    declared = deployment.release.id if deployment.release else None
+    if replaces != declared:
         yield Reason(
             rule="compare_and_swap",
-            what=f"It replaces {_name(case.replaces)}, but {case.deployment.environment} now declares {_name(declared)}",
-            mend="Propose it again: the comparison was with another release.",
+            what=f"It replaces {_name(replaces)}, but {deployment.environment} now declares {_name(declared)}",
+            mend="Propose it again: what was compared and approved was another change.",
         )
 
 
