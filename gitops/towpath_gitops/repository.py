@@ -232,24 +232,26 @@ class Repository:
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def entries(self, commit: str, folder: str = "") -> list[Entry]:
+    def entries(self, commit: str, folder: str = "") -> Sequence[Entry]:
         """Return the files of a commit below `folder` (or the one file of that path), at any depth.
 
         Raises:
             InvalidFileError: one is a symbolic link or a submodule, or its name leaves the folder.
             NotFoundError: the commit does not exist in this clone.
         """
+        found = self._listing(commit, folder)
+        for entry in found:
+            _refuse_link(entry)
+            checked_path(entry.path)
+        return found
+
+    def _listing(self, commit: str, folder: str = "") -> Sequence[Entry]:
         result = self.git.attempt("ls-tree", "-r", "-z", "--full-tree", commit, *([folder] if folder else []))
         if result.returncode:
             raise NotFoundError(f"No commit {commit} in this clone", hint="git fetch")
-        found = []
-        for line in filter(None, result.stdout.decode(errors="surrogateescape").split("\0")):
-            about, path = line.split("\t", 1)
-            mode, _, blob = about.split(" ")
-            if mode in _FORBIDDEN_MODES:
-                raise InvalidFileError(f"{path} is {_FORBIDDEN_MODES[mode]}", why="Only plain files are read from git.")
-            found.append(Entry(mode, blob, checked_path(path)))
-        return found
+        lines = filter(None, result.stdout.decode(errors="surrogateescape").split("\0"))
+        parts = (line.split("\t", 1) for line in lines)
+        return [Entry(about.split(" ")[0], about.split(" ")[2], path) for about, path in parts]
 
     def list(self, commit: str, folder: str = "") -> list[str]:
         """Return the paths, from the root, of the files of a commit below `folder`."""
@@ -388,21 +390,30 @@ class Repository:
 
         Raises:
             ConflictError: naming the files that both sides changed, or that the histories never met.
+            InvalidFileError: `theirs` brings a symbolic link or a submodule.
         """
         base = self.merge_base(ours, theirs)
         if base is None:
             raise ConflictError("The two histories have no commit in common", hint="Propose the change again.")
-        before, here, there = (self._blobs(commit) for commit in (base, ours, theirs))
+        before, here, there = ({item.path: item for item in self._listing(commit)} for commit in (base, ours, theirs))
         paths = self.changed(base, theirs)
         clashes = [path for path in paths if here.get(path) not in (before.get(path), there.get(path))]
         if clashes:
             raise ConflictError(
                 "Both sides changed the same file", why=", ".join(clashes), hint="Propose the change again."
             )
-        return self._commit_blobs([ours, theirs], ours, {path: there.get(path) for path in paths}, message)
+        brought = {path: there.get(path) for path in paths}
+        for entry in filter(None, brought.values()):
+            _refuse_link(entry)
+        blobs = {path: (entry.mode, entry.blob) if entry else None for path, entry in brought.items()}
+        return self._commit_blobs([ours, theirs], ours, blobs, message)
 
-    def _blobs(self, commit: str) -> dict[str, tuple[str, str]]:
-        return {entry.path: (entry.mode, entry.blob) for entry in self.entries(commit)}
+
+def _refuse_link(entry: Entry) -> None:
+    if entry.mode in _FORBIDDEN_MODES:
+        raise InvalidFileError(
+            f"{entry.path} is {_FORBIDDEN_MODES[entry.mode]}", why="Only plain files are read from git."
+        )
 
 
 def checked_path(path: str) -> str:

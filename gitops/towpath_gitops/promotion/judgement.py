@@ -7,29 +7,28 @@ from towpath_gitops.promotion import declared
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.eligibility import Case, Reason, Upstream, eligible, swap
 from towpath_gitops.promotion.safety import unsafe
-from towpath_gitops.records.deployment import Change, ChangeType, Deployment
+from towpath_gitops.records.deployment import ChangeType, Deployment
 from towpath_gitops.records.evidence import Evidence, Kind
 from towpath_gitops.records.policy import Policy
 from towpath_gitops.records.release import Release
 
 
-def objections(  # noqa: PLR0913 (the facts are few, and none follows from another)
-    desk: Desk,
-    main: str,
-    before: Deployment,
-    release: Release,
-    change: Change,
-    evidence: Mapping[Kind, Evidence],
-    now: datetime,
+def objections(
+    desk: Desk, main: str, before: Deployment, after: Deployment, *, evidence: Mapping[Kind, Evidence], now: datetime
 ) -> tuple[Reason, ...]:
-    """Return why `change` may not bring `release` where main declares `before`; empty when it may.
+    """Return why what main declares as `before` may not become `after`; empty when it may.
 
     A rollback has its own lane: no evidence and no soak, but a release that is known to work there.
 
     Raises:
         UnavailableError: the registry does not answer.
         InvalidFileError, NotFoundError: main's policy or model.yaml is broken or missing.
+        ValueError: `after` declares nothing.
     """
+    release, change = after.declared, after.change
+    if release is None or change is None:
+        message = "a deployment without a release changes nothing"
+        raise ValueError(message)
     if change.type is ChangeType.ROLLBACK:
         return (*swap(before, change.replaces), *unsafe(desk, before, release))
     policy = declared.policy(desk.repository, main)

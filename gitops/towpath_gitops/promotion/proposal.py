@@ -75,8 +75,9 @@ def propose_promotion(
 def propose_rollback(  # noqa: PLR0913 (keywords, each with its own default or meaning)
     desk: Desk, *, environment: str, model: str, reason: str, to: Release | None = None, now: datetime | None = None
 ) -> Pull:
-    """Propose that `environment` goes back to `to`, by default the release that was verified there before, and block
-    the one that it leaves.
+    """Propose that `environment` goes back to `to` and blocks the release that it leaves.
+
+    By default `to` is the release that was verified there last, before the current one, and is safe to return to.
 
     Raises:
         NotFoundError: the environment is unknown.
@@ -126,7 +127,7 @@ def _publish(desk: Desk, draft: _Draft) -> Pull:
         draft.after,
         evidence=draft.evidence,
         demanded=_demanded(draft),
-        reasons=objections(desk, draft.main, draft.before, draft.release, draft.change, draft.evidence, draft.now),
+        reasons=objections(desk, draft.main, draft.before, draft.after, evidence=draft.evidence, now=draft.now),
         rollback_target=_way_back(desk, draft),
         approvals=approvals_needed(draft.policy, draft.after.environment, draft.change.type),
     )

@@ -86,9 +86,8 @@ def review(desk: Desk, number: int, *, now: datetime | None = None) -> Review:
     try:
         proposal = _read(desk, pull, main)
         reasons = list(_shape(proposal))
-        reasons += objections(
-            desk, main, proposal.before, proposal.release, proposal.change, proposal.evidence, now or datetime.now(UTC)
-        )
+        moment = now or datetime.now(UTC)
+        reasons += objections(desk, main, proposal.before, proposal.after, evidence=proposal.evidence, now=moment)
         approved_by, missing = _approvals(desk, pull, main, proposal)
         reasons += missing
     except _Unfit as unfit:
@@ -259,7 +258,7 @@ def _approvals(desk: Desk, pull: Pull, main: str, proposal: _Proposal) -> tuple[
     needed = approvals_needed(policy, proposal.before.environment, proposal.change.type)
     if len(counted) >= needed:
         return tuple(counted), []
-    return tuple(counted), [_too_few(pull, needed, tuple(counted), tuple(ignored), set(owners) - writers)]
+    return tuple(counted), [_too_few(pull, needed, tuple(counted), tuple(ignored), set(owners) - writers - set(counted))]
 
 
 def _too_few(pull: Pull, needed: int, counted: Sequence[str], ignored: Sequence[str], able: set[str]) -> Reason:
