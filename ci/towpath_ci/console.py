@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import Final
+from typing import Final, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -113,6 +113,37 @@ def working(what: str) -> Iterator[None]:
         return
     with console.status(escape(what)):
         yield
+
+
+class Progress:
+    """Steps of something that takes time: a spinner that names them on a terminal, a line for each elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        """Prepare to tell about `what`; it begins with the `with` block."""
+        self.what = what
+        self.took_s = 0.0
+        self._console = stderr()
+        self._status = self._console.status(escape(what)) if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._start = monotonic()
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, however it ended, and keep the seconds that it took."""
+        self.took_s = monotonic() - self._start
+        if self._status:
+            self._status.stop()
+
+    def step(self, name: str) -> None:
+        """Name the step that begins now."""
+        if self._status:
+            self._status.update(f"{escape(self.what)}: {escape(name)}")
+        else:
+            self._console.print(f"[dim]{escape(self.what)}: {escape(name)}[/]", soft_wrap=True)
 
 
 def ago(seconds: float) -> str:

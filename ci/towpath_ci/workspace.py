@@ -11,6 +11,7 @@ from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 from towpath_gitops.forges import FORGES
 from towpath_gitops.forges.base import Forge
+from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.parsing import load_yaml, parse_yaml
 from towpath_gitops.records.policy import Policy
@@ -56,6 +57,11 @@ class Workspace:
     def ledger(self) -> Ledger:
         """The record of what was applied."""
         return Ledger(self.repository)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """What whoever proposes or reviews reads."""
+        return Desk(self.repository, self.forge, self.registry, self.ledger)
 
     @cached_property
     def main(self) -> str:

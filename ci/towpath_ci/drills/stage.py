@@ -3,14 +3,27 @@
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from towpath_ci.drills.base import Refusal
+from towpath_gitops import layout
+from towpath_gitops.delivery.ledger import Ledger
+from towpath_gitops.delivery.registry import Registry
+from towpath_gitops.forges.base import Pull
+from towpath_gitops.forges.local import LocalForge
+from towpath_gitops.promotion.desk import Desk
+from towpath_gitops.promotion.proposal import propose_promotion
+from towpath_gitops.promotion.review import Review
+from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
 
 FIXTURE: Final = Path(__file__).parent / "model"
 AUTHOR: Final = ("Ada", "ada@example.org")
 OWNER: Final = ("Grace", "grace@example.org")  # in the fixture's CODEOWNERS
+MODEL: Final = "canal"
 
 
 def scaffold(folder: Path, fixture: Path = FIXTURE) -> Repository:
@@ -26,7 +39,7 @@ def scaffold(folder: Path, fixture: Path = FIXTURE) -> Repository:
     _git(root, "commit", "--quiet", "--message=Begin")
     _git(root, "remote", "add", "origin", str(folder / "forge.git"))
     _git(root, "push", "--quiet", "--set-upstream", "origin", "main")
-    return Repository.discover(root)
+    return Repository.discover(root).acting_as(*AUTHOR)
 
 
 def _git(folder: Path, *arguments: str) -> None:

@@ -1,11 +1,12 @@
 """`towpath pulls`."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 from towpath_gitops.forges.base import Pull, State
 
-from towpath_ci.console import emit, plain, say, table
+from towpath_ci.console import emit, markdown, plain, say, table
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson
 from towpath_ci.workspace import Workspace
@@ -13,23 +14,49 @@ from towpath_ci.workspace import Workspace
 app = verb()
 
 
-@app.command(epilog="Example: towpath pulls --all")
-def pulls(
-    *,
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Merged and closed ones, too.")] = False,
-    as_json: AsJson = False,
-) -> None:
+class Which(StrEnum):
+    """Which pull requests to list."""
+
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSED = "closed"
+    ALL = "all"
+
+
+One = Annotated[int | None, typer.Argument(metavar="[N]", min=1, help="Show this one, with its decision document.")]
+InState = Annotated[Which, typer.Option("--state", "-s", help="List those in this state.")]
+
+
+@app.command(epilog="Example: towpath pulls --state all")
+def pulls(number: One = None, *, state: InState = Which.OPEN, as_json: AsJson = False) -> None:
     """List the pull requests.
 
-    Open ones, oldest first; with --all those that were merged or closed as well.
+    Open ones, oldest first, unless --state says otherwise. With a number, one of them and its decision document.
     """
-    found = Workspace.here().forge.list(None if everything else State.OPEN)
+    forge = Workspace.here().forge
+    if number is not None:
+        _show(forge.get(number), as_json=as_json)
+        return
+    found = forge.list(None if state is Which.ALL else State(state))
     if as_json:
         emit([pull.model_dump(mode="json", exclude={"body", "data"}) for pull in found])
     elif found:
         table("", ("number", "state", "title", "author", "approved by"), map(_row, found))
     else:
-        say("There are no pull requests." if everything else "No pull request is open.")
+        say("There are no pull requests." if state is Which.ALL else f"No pull request is {state}.")
+
+
+def _show(pull: Pull, *, as_json: bool) -> None:
+    if as_json:
+        emit(pull.plain())
+        return
+    say(f"[bold]#{pull.number}[/] {plain(pull.title)}: {pull.state}, proposed by {plain(pull.author)}")
+    for approval in pull.approvals:
+        earlier = "" if approval.head == pull.head else ", an earlier commit"
+        say(f"  approved by {plain(approval.by)} at {approval.head[:12]}{earlier}")
+    for comment in pull.comments:
+        say(f"  {plain(comment.by)}: {plain(comment.text)}")
+    markdown(pull.body)
 
 
 def _row(pull: Pull) -> tuple[str, ...]:

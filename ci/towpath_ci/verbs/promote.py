@@ -1,0 +1,40 @@
+"""`towpath promote`."""
+
+from typing import Annotated
+
+import typer
+from towpath_gitops.forges.base import Pull
+from towpath_gitops.forges.local import BODY, DATA, PULLS
+from towpath_gitops.promotion.proposal import propose_promotion
+
+from towpath_ci.console import markdown, next_step, plain, say, working
+from towpath_ci.lazy import verb
+from towpath_ci.options import Reason, Selector
+from towpath_ci.workspace import Workspace
+
+app = verb()
+
+To = Annotated[str, typer.Option("--to", metavar="ENVIRONMENT", help="Which environment should serve it.")]
+
+
+@app.command(epilog="Example: towpath promote 2.1.0 --to staging --reason 'weekly retrain'")
+def promote(release: Selector, *, to: To, reason: Reason = "a newer release") -> None:
+    """Propose that an environment serves a release.
+
+    Opens a pull request with one edited environment file, the evidence, and a document for whoever decides. Proposing
+    the same again adopts the pull request that is open.
+    """
+    workspace = Workspace.here()
+    with working("Collecting the evidence"):
+        found = workspace.find(release)
+        pull = propose_promotion(workspace.desk, environment=to, release=found, reason=reason)
+    present(pull)
+
+
+def present(pull: Pull) -> None:
+    """Print a proposal's decision document, where it can be read again, and what comes next."""
+    markdown(pull.body)
+    say(f"\n[bold]Pull request #{pull.number}[/]: {plain(pull.title)}")
+    for name, for_whom in ((BODY, "people"), (DATA, "programs")):
+        say(f"[dim]Kept for {for_whom}: git show {PULLS}{pull.number}:{name}[/]")
+    next_step(f"towpath review {pull.number}", f"towpath approve {pull.number}   (somebody else)")
