@@ -1,0 +1,102 @@
+"""The few lines of HTTP that a mounted ASGI application needs: read a body within limits, send an answer."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+from towpath_bento import problems, wire
+from towpath_bento.limits import BODY_TIMEOUT_S, MAX_BODY_BYTES
+from towpath_bento.problems import ProblemError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_DRAIN_S: Final = 1.0
+
+
+class ClientGoneError(Exception):
+    """The caller hung up before its request was complete."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    body: bytes
+    content_type: str = wire.CONTENT_TYPE
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def problem_answer(problem: ProblemError) -> Answer:
+    """Return a problem as an answer."""
+    return Answer(problem.body(), problems.CONTENT_TYPE, int(problem.status), tuple(problem.headers.items()))
+
+
+def header(scope: Scope, wanted: bytes) -> str:
+    """Return the first header called `wanted` (in lower case), or nothing."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the whole body of a request.
+
+    Raises:
+        ProblemError: 413 as soon as it is known to be too large; 408 when it does not arrive in `BODY_TIMEOUT_S`.
+        ClientGoneError: the caller hung up.
+    """
+    declared = header(scope, b"content-length")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    chunks, size, more = [], 0, True
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while more:
+                chunk, more = await _chunk(receive)
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise _too_large()
+                chunks.append(chunk)
+    except TimeoutError:
+        detail = f"The body did not arrive within {BODY_TIMEOUT_S:g} s."
+        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, detail, connection="close") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def reply(send: Send, answer: Answer, *, more: bool = False) -> None:
+    """Send an answer; with `more`, leave it open although all of it has been sent."""
+    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.body))]
+    headers += [(name.encode(), value.encode()) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": more})
+
+
+async def reply_early(receive: Receive, send: Send, answer: Answer) -> None:
+    """Send an answer to a request whose body has not been read.
+
+    What is still coming is thrown away for a second: a connection that is closed with unread bytes is reset, and its
+    caller would see a broken pipe in place of the answer.
+    """
+    await reply(send, answer, more=True)
+    with contextlib.suppress(TimeoutError, ClientGoneError):
+        async with asyncio.timeout(_DRAIN_S):
+            more = True
+            while more:
+                _, more = await _chunk(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _chunk(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _too_large() -> ProblemError:
+    detail = f"The body is larger than {MAX_BODY_BYTES // 2**20} MiB. Send fewer rows."
+    return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, connection="close")

@@ -1,0 +1,193 @@
+"""One worker of the service: it follows the pointer, keeps the lanes it names live, and says what it holds."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from towpath_gitops.errors import InvalidFileError, TowpathError
+from towpath_gitops.files import write_atomically
+from towpath_gitops.records.parsing import parse_json
+from towpath_gitops.records.pointer import WORKERS, LaneName, LanePointer, Pointer, WorkerState
+
+from towpath_bento import metrics
+from towpath_bento.lane import Lane, load
+from towpath_bento.router import Live
+
+log = logging.getLogger("towpath.bento")
+
+POLL_S: Final = 0.1
+KEPT_LANES: Final = 4  # lanes kept warm beyond the pointer's own: the way back is a swap, not a load
+
+Stamp = tuple[int, int, int]
+
+
+class Follower:
+    """Follows one pointer file. Used from one event loop; loading happens in a thread beside it."""
+
+    def __init__(self, model: str, pointer: Path) -> None:
+        """Follow the file `pointer`, which must be about `model`, and keep this worker's state in a file beside it."""
+        self.model = model
+        self.environment: str | None = None
+        self.live = Live(0, {})
+        self.error: str | None = None
+        self.pointer = pointer
+        self.states = pointer.parent / WORKERS
+        self._seen: Stamp | None = None
+        self._warm: dict[tuple[str, str], Lane] = {}
+        self._parent = os.getppid()
+        self._reported = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether a champion is live."""
+        return "champion" in self.live.lanes
+
+    async def run(self) -> None:
+        """Look at the pointer every `POLL_S` seconds until cancelled; end the worker when its supervisor has died."""
+        while True:
+            await self.look()
+            await asyncio.sleep(POLL_S)
+            if os.getppid() != self._parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    async def look(self) -> None:
+        """Bring live what the pointer names, if it has changed since the last look.
+
+        The swap is one assignment between two requests. Whatever goes wrong, the old lanes go on serving and the reason
+        is written into the worker's state; it is tried again when the pointer is written again.
+        """
+        stamp = _stamp(self.pointer)
+        if stamp is not None and stamp != self._seen:
+            self._seen = stamp
+            try:
+                live = await asyncio.to_thread(self._prepare)
+            except Exception as error:  # noqa: BLE001 (whatever a wanted release does, the old one must go on serving)
+                self._fail(error)
+            else:
+                self._swap(live)
+            self._reported = False
+        if not self._reported:
+            # On a full disk it is tried again at each look: until it is said, the service has not converged.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._report)
+                self._reported = True
+
+    def withdraw(self) -> None:
+        """Remove this worker's state: it is about to end."""
+        (self.states / f"{os.getpid()}.json").unlink(missing_ok=True)
+
+    def _prepare(self) -> Live:
+        pointer = read_pointer(self.pointer)
+        if pointer.model != self.model:
+            raise InvalidFileError(
+                f"The pointer is about the model “{pointer.model}”", why=f"This service serves “{self.model}”."
+            )
+        self.environment = pointer.environment
+        lanes = {name: self._lane(wanted) for name, wanted in pointer.lanes.items()}
+        return Live(pointer.generation, lanes, pointer.split)
+
+    def _lane(self, wanted: LanePointer) -> Lane:
+        return self._warm.get((wanted.release, wanted.artifact)) or load(wanted)
+
+    def _swap(self, live: Live) -> None:
+        before = self.live
+        if not before.lanes:
+            # What was imported and loaded lives as long as the process: without it in the collector's sight a full
+            # collection, which stops every request, has nothing to walk through.
+            gc.collect()
+        gc.freeze()
+        self.live, self.error = live, None
+        self._keep_warm(live.lanes)
+        _count(before.lanes, 0)
+        _count(live.lanes, 1)
+        metrics.GENERATION.set(live.generation)
+        log.info("generation %d is live: %s", live.generation, _names(live.lanes))
+
+    def _keep_warm(self, lanes: Mapping[LaneName, Lane]) -> None:
+        for lane in lanes.values():
+            self._warm.pop((lane.release, lane.artifact), None)
+            self._warm[lane.release, lane.artifact] = lane  # the newest last
+        for oldest in list(self._warm)[: -len(lanes) - KEPT_LANES]:
+            del self._warm[oldest]
+
+    def _fail(self, error: Exception) -> None:
+        self.error = str(error) if isinstance(error, TowpathError) else f"{type(error).__name__}: {error}"
+        metrics.LOAD_FAILURES.inc()
+        log.error("generation %d goes on serving: %s", self.live.generation, self.error)
+
+    def _report(self) -> None:
+        releases = {name: lane.release for name, lane in self.live.lanes.items()}
+        state = WorkerState(pid=os.getpid(), generation=self.live.generation, lanes=releases, error=self.error)
+        write_atomically(self.states / f"{state.pid}.json", state.model_dump_json(by_alias=True))
+        for pid in _pids(self.states):
+            if not is_alive(pid):
+                (self.states / f"{pid}.json").unlink(missing_ok=True)
+                metrics.forget_process(pid)
+
+
+def read_pointer(path: Path) -> Pointer:
+    """Return the pointer in the file `path`.
+
+    Raises:
+        InvalidFileError: it is not one.
+        OSError: it cannot be read.
+    """
+    return parse_json(path.read_bytes(), Pointer, source=str(path))
+
+
+def read_states(folder: Path) -> list[WorkerState]:
+    """Return what the living workers of a service last said about themselves, by process id."""
+    states = []
+    for pid in filter(is_alive, _pids(folder)):
+        try:
+            state = parse_json((folder / f"{pid}.json").read_bytes(), WorkerState, source=str(pid))
+        except (OSError, InvalidFileError):
+            continue  # it ended, or was no worker's file
+        states.append(state)
+    return states
+
+
+def clear_states(pointer: Path) -> None:
+    """Remove what the workers of an earlier service said beside `pointer`: a new one is about to start."""
+    folder = pointer.parent / WORKERS
+    for pid in _pids(folder):
+        (folder / f"{pid}.json").unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process with this id exists."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # it exists and belongs to somebody else
+    return True
+
+
+def _pids(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit())
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _count(lanes: Mapping[LaneName, Lane], workers: int) -> None:
+    for name, lane in lanes.items():
+        metrics.SERVING.labels(name, lane.release).set(workers)
+
+
+def _names(lanes: Mapping[LaneName, Lane]) -> str:
+    return ", ".join(f"{name} {lane.release}" for name, lane in lanes.items()) or "no lane"

@@ -1,0 +1,21 @@
+"""How much a request may hold, and which numbers survive the float32 that models are served with."""
+
+from typing import Final
+
+from towpath_gitops.records.signature import Column
+
+MAX_BODY_BYTES: Final = 8 * 2**20
+MAX_ROWS: Final = 10_000
+MAX_TEXT: Final = 1_000  # characters of one string value
+BODY_TIMEOUT_S: Final = 10.0  # for the whole body to arrive
+
+FLOAT32_MAX: Final = 3.4028234663852886e38
+EXACT_INTEGER: Final = float(2**24)  # the largest up to which float32 tells every integer from its neighbours
+
+
+def bounds(column: Column) -> tuple[float, float]:
+    """Return the least and the greatest number that the column takes: the owner's limits, within float32's."""
+    widest = EXACT_INTEGER if column.type == "integer" else FLOAT32_MAX
+    low = -widest if column.minimum is None else max(-widest, column.minimum)
+    high = widest if column.maximum is None else min(widest, column.maximum)
+    return low, high

@@ -1,0 +1,129 @@
+"""The contract for callers: an OpenAPI 3.1 document made from a model's signature."""
+
+from typing import Any, Final
+
+from towpath_gitops.records.signature import Column, Signature
+
+from towpath_bento import problems, wire
+from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
+
+_TYPES: Final = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "string"}
+_JSON: Final = wire.CONTENT_TYPE
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+_REFUSALS: Final = {
+    "400": "The body is not JSON",
+    "408": "The body did not arrive in time",
+    "413": "The body is too large",
+    "415": "The body is not said to be JSON in UTF-8",
+    "422": "The rows do not fit the model; names each row and field",
+    "503": "No release is live yet",
+}
+
+
+def document(model: str, signature: Signature) -> dict[str, Any]:
+    """Return the OpenAPI document of a service for `model` whose champion has `signature`."""
+    predict = {"post": _predict(signature)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": model, "version": signature.digest, "description": f"Predicts “{signature.target}”."},
+        "paths": {
+            "/v1/predict": predict,
+            "/invocations": {"post": predict["post"] | {"operationId": "invocations"}},
+            "/version": {"get": _simple("version", "Which release serves, and whether all workers agree")},
+            "/livez": {"get": _simple("livez", "The process answers")},
+            "/readyz": {"get": _simple("readyz", "A champion is live", refusals=("503",))},
+            "/ping": {"get": _simple("ping", "A champion is live", refusals=("503",))},
+            "/metrics": {"get": _simple("metrics", "Metrics of all workers", kind="text/plain")},
+            "/openapi.json": {"get": _simple("openapi", "This document", refusals=("503",))},
+        },
+        "components": {"schemas": _schemas(signature)},
+    }
+
+
+def _predict(signature: Signature) -> dict[str, Any]:
+    request: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Request"}}
+    row = {column.name: column.example for column in signature.inputs if column.example is not None}
+    if len(row) == len(signature.inputs):
+        request["example"] = {"rows": [row]}
+    header = {"schema": {"type": "string"}}
+    return {
+        "operationId": "predict",
+        "summary": f"Predict “{signature.target}” for one or more rows",
+        "requestBody": {"required": True, "content": {_JSON: request}},
+        "responses": {
+            "200": {
+                "description": "One prediction for each row, in order",
+                "headers": {"x-towpath-lane": header, "x-towpath-release": header},
+                "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Answer"}}},
+            },
+            **_problems(*_REFUSALS),
+        },
+    }
+
+
+def _simple(operation: str, description: str, *, kind: str = _JSON, refusals: tuple[str, ...] = ()) -> dict[str, Any]:
+    schema = {"type": "object" if kind == _JSON else "string"}
+    return {
+        "operationId": operation,
+        "summary": description,
+        "responses": {
+            "200": {"description": description, "content": {kind: {"schema": schema}}},
+            **_problems(*refusals),
+        },
+    }
+
+
+def _problems(*statuses: str) -> dict[str, Any]:
+    content = {problems.CONTENT_TYPE: {"schema": _PROBLEM}}
+    return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
+
+
+def _schemas(signature: Signature) -> dict[str, Any]:
+    text = {"type": "string"}
+    rows = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": {"$ref": "#/components/schemas/Row"}}
+    entity = {"type": ["string", "null"], "maxLength": MAX_TEXT, "description": "key that decides the lane"}
+    error = _object({"row": {"type": ["integer", "null"]}, "field": {"type": ["string", "null"]}, "message": text})
+    problem = {"type": text, "title": text, "status": {"type": "integer"}, "detail": text}
+    answer = {"release": text, "predictions": {"type": "array", "items": _prediction(signature)}}
+    return {
+        "Row": _object(
+            {column.name: _column(column) for column in signature.inputs},
+            [column.name for column in signature.inputs if not column.nullable],
+        ),
+        "Request": _object({"rows": rows, "entity": entity}, ["rows"]),
+        "Answer": _object(answer),
+        "Problem": _object(problem | {"errors": {"type": "array", "items": error}}, list(problem)),
+    }
+
+
+def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else required,
+        "additionalProperties": False,
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    kind = _TYPES[column.type]
+    schema: dict[str, Any] = {"type": [kind, "null"] if column.nullable else kind}
+    if column.type == "string" and column.categories:
+        schema["enum"] = [*column.categories, None] if column.nullable else list(column.categories)
+    elif column.type == "string":
+        schema["maxLength"] = MAX_TEXT
+    elif column.type != "boolean":
+        schema["minimum"], schema["maximum"] = bounds(column)
+    if column.example is not None:
+        schema["examples"] = [column.example]
+    return schema
+
+
+def _prediction(signature: Signature) -> dict[str, Any]:
+    probability = {"type": ["number", "null"]}
+    if signature.task == "regression" or signature.classes is None:
+        return _object({"value": probability})
+    label = {"type": "string", "enum": list(signature.classes)}
+    if signature.task == "binary":
+        return _object({"label": label, "probability": probability})
+    return _object({"label": label, "probabilities": _object(dict.fromkeys(signature.classes, probability))})

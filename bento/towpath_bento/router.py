@@ -1,0 +1,95 @@
+"""Which lane answers which request, and what the shadow lane makes of the champion's requests."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from towpath_gitops.records.pointer import LaneName, Split
+
+from towpath_bento import metrics
+from towpath_bento.lane import Lane
+from towpath_bento.wire import Request, entity_of
+
+log = logging.getLogger("towpath.bento")
+
+_SHADOW_QUEUE: Final = 64  # requests that may wait for the shadow lane; more are dropped and counted
+_HASH_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a worker serves at one moment; replaced as a whole, never changed."""
+
+    generation: int
+    lanes: Mapping[LaneName, Lane]
+    split: Split | None = None
+
+    def choose(self, body: bytes) -> tuple[LaneName, Lane] | None:
+        """Return the lane that answers the request in `body`; None when no champion is live.
+
+        The same entity key always gets the same lane while the split stands; a request without a key is its own key.
+        """
+        champion, challenger = self.lanes.get("champion"), self.lanes.get("challenger")
+        if champion is None:
+            return None
+        if self.split is None or challenger is None or self.split.mode == "shadow":
+            return "champion", champion
+        chosen = _falls_within(self.split, entity_of(body), body)
+        return ("challenger", challenger) if chosen else ("champion", champion)
+
+    def shadow(self, request: Request, body: bytes) -> Lane | None:
+        """Return the lane that shall score the request besides the champion, or None."""
+        lane = self.lanes.get("shadow")
+        if lane is None or self.split is None or self.split.mode != "shadow":
+            return None
+        return lane if _falls_within(self.split, request.entity, body) else None
+
+
+def position(salt: str, key: bytes) -> float:
+    """Return where a key stands in [0, 1): uniform over keys, independent between salts, the same on every machine."""
+    digest = hashlib.blake2b(salt.encode() + b"\0" + key, digest_size=_HASH_BYTES).digest()
+    return (int.from_bytes(digest) >> 11) / 2**53  # as many bits as a float holds, so that it stays below 1
+
+
+def _falls_within(split: Split, entity: str | None, body: bytes) -> bool:
+    return position(split.salt, body if entity is None else entity.encode()) < split.share
+
+
+class Shadow:
+    """Scores requests in the shadow lane, one after the other, off the callers' path."""
+
+    def __init__(self) -> None:
+        """Start with an empty queue."""
+        self._queue: asyncio.Queue[tuple[Lane, bytes, NDArray[Any]]] = asyncio.Queue(_SHADOW_QUEUE)
+
+    def offer(self, lane: Lane, body: bytes, answered: NDArray[Any]) -> None:
+        """Queue a request with what the champion answered; dropped and counted when the queue is full."""
+        try:
+            self._queue.put_nowait((lane, body, answered))
+        except asyncio.QueueFull:
+            metrics.SHADOW_DROPPED.inc()
+
+    async def run(self) -> None:
+        """Score until cancelled."""
+        while True:
+            item = await self._queue.get()
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(_compare, *item)
+
+
+def _compare(lane: Lane, body: bytes, answered: NDArray[Any]) -> None:
+    """Score `body` as the shadow's own signature reads it, and count how far it is from the champion's answer."""
+    try:
+        values = lane.engine.predict(lane.codec.decode(body).columns)
+        difference = float(np.abs(values - answered).max(axis=1).sum())
+    except Exception as error:
+        log.warning("the shadow lane failed on a request: %s", error)
+        raise
+    metrics.SHADOW_ROWS.labels(lane.release).inc(len(values))
+    metrics.SHADOW_DIFFERENCE.labels(lane.release).inc(difference)

@@ -1,0 +1,271 @@
+"""The HTTP interface, and the BentoML service that runs it.
+
+BentoML supervises the workers and packages the service. The interface stands in front of BentoML's own routes as ASGI
+middleware and answers everything itself: none of BentoML's decoders, pickle among them, can be reached.
+"""
+
+import asyncio
+import inspect
+import logging
+import os
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+from towpath_gitops.errors import TowpathError
+from towpath_gitops.records.pointer import POINTER_VARIABLE, WorkerState
+
+from towpath_bento import metrics, wire
+from towpath_bento.asgi import (
+    Answer,
+    App,
+    ClientGoneError,
+    Receive,
+    Scope,
+    Send,
+    header,
+    problem_answer,
+    read_body,
+    reply,
+    reply_early,
+)
+from towpath_bento.follower import Follower, read_pointer, read_states
+from towpath_bento.lane import Lane
+from towpath_bento.openapi import document
+from towpath_bento.packaged import packaged_pointer
+from towpath_bento.problems import ProblemError
+from towpath_bento.router import Live, Shadow
+
+if TYPE_CHECKING:
+    from _bentoml_sdk import Service  # type: ignore[import-untyped]  # BentoML ships no types
+
+log = logging.getLogger("towpath.bento")
+
+WORKERS_VARIABLE: Final = "TOWPATH_WORKERS"  # how many workers the service has, set by `python -m towpath_bento`
+_INLINE_BYTES: Final = 16_384  # bodies up to this size are answered in the event loop: a thread would cost more
+_PREDICT: Final = ("/v1/predict", "/invocations")
+_EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
+_BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
+
+# Everything of BentoML's that costs time per request and that the interface has of its own.
+_SETTINGS: Final[dict[str, Any]] = {
+    "http": {"host": "127.0.0.1"},
+    "traffic": {"timeout": 60},
+    "metrics": {"enabled": False},
+    "logging": {"access": {"enabled": False}},
+    "tracing": {"excluded_urls": ".*"},
+}
+
+
+class Scored(NamedTuple):
+    """A predicted request: the answer's bytes and who gave it."""
+
+    body: bytes
+    lane: str
+    release: str
+    rows: int
+
+
+class ModelServer:
+    """The HTTP interface of one model in one worker: an ASGI application."""
+
+    follower: Follower  # from the start on; no request comes before it
+
+    def __init__(self, model: str, workers: int) -> None:
+        """Serve `model` as one of `workers` processes."""
+        self._model, self._workers = model, workers
+        self._shadow = Shadow()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._routes: dict[str, Callable[[], Answer]] = {
+            "/version": self._version,
+            "/livez": lambda: Answer(b"{}"),
+            "/readyz": self._ready,
+            "/ping": self._ready,
+            "/metrics": lambda: Answer(metrics.render(), metrics.CONTENT_TYPE),
+            "/openapi.json": self._openapi,
+        }
+
+    async def start(self, pointer: Path) -> None:
+        """Bring live what the file `pointer` names now, then follow it."""
+        self.follower = Follower(self._model, pointer)
+        await self.follower.look()
+        self._tasks = [asyncio.create_task(self.follower.run()), asyncio.create_task(self._shadow.run())]
+
+    async def stop(self) -> None:
+        """Stop following. Requests in flight were answered before this is called."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.follower.withdraw()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        try:
+            answer = await self._answer(scope, receive)
+        except ProblemError as problem:
+            answer = problem_answer(problem)
+        except ClientGoneError:
+            return
+        except Exception:
+            log.exception("a request could not be answered")
+            answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))
+        await (reply_early(receive, send, answer) if answer.status in _EARLY else reply(send, answer))
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        _refuse_bentoml(scope)
+        if scope["path"] in _PREDICT:
+            return await self._predict(scope, receive)
+        return self._route(scope)
+
+    def _route(self, scope: Scope) -> Answer:
+        route = self._routes.get(scope["path"])
+        if route is None:
+            raise ProblemError(HTTPStatus.NOT_FOUND, "There is nothing here. See /openapi.json.")
+        _require_method(scope, "GET", "HEAD")
+        return route()
+
+    async def _predict(self, scope: Scope, receive: Receive) -> Answer:
+        started_s = time.perf_counter()
+        _require_method(scope, "POST")
+        wire.require_json(header(scope, b"content-type"))
+        if header(scope, b"content-encoding"):
+            raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
+        body = await read_body(scope, receive)
+        live = self.follower.live  # one moment's lanes for the whole request, whatever is swapped meanwhile
+        try:
+            # Many rows would keep every other request waiting.
+            inline = len(body) <= _INLINE_BYTES
+            scored = self._score(live, body) if inline else await asyncio.to_thread(self._score, live, body)
+        except ProblemError as problem:
+            metrics.REQUESTS.labels(metrics.NO_LANE, metrics.NO_LANE, str(int(problem.status))).inc()
+            raise
+        metrics.REQUESTS.labels(scored.lane, scored.release, "200").inc()
+        metrics.ROWS.labels(scored.lane, scored.release).inc(scored.rows)
+        metrics.LATENCY.labels(scored.lane, scored.release).observe(time.perf_counter() - started_s)
+        return Answer(scored.body, headers=(("x-towpath-lane", scored.lane), ("x-towpath-release", scored.release)))
+
+    def _score(self, live: Live, body: bytes) -> Scored:
+        chosen = live.choose(body)
+        if chosen is None:
+            raise _not_live()
+        name, lane = chosen
+        request = lane.codec.decode(body)
+        values = lane.engine.predict(request.columns)
+        shadow = live.shadow(request, body)
+        if shadow is not None:
+            self._shadow.offer(shadow, body, values)
+        return Scored(lane.codec.encode(lane.release, values), name, lane.release, request.rows)
+
+    def _champion(self) -> Lane:
+        lane = self.follower.live.lanes.get("champion")
+        if lane is None:
+            raise _not_live()
+        return lane
+
+    def _ready(self) -> Answer:
+        self._champion()
+        return Answer(b"{}")
+
+    def _openapi(self) -> Answer:
+        return Answer(msgspec.json.encode(document(self._model, self._champion().codec.signature)))
+
+    def _version(self) -> Answer:
+        """Answer for all workers of the service, as their own states tell it."""
+        states = read_states(self.follower.states)
+        wanted, error = self._wanted(states)
+        live = self.follower.live
+        lanes = {name: lane.release for name, lane in live.lanes.items()}
+        generations = {str(state.pid): state.generation for state in states}
+        agreed = len(states) == self._workers and set(generations.values()) == {wanted}
+        answer = {
+            "model": self._model,
+            "environment": self.follower.environment,
+            "release": lanes.get("champion"),
+            "lanes": lanes,
+            "generation": live.generation,
+            "converged": agreed and error is None and live.generation == wanted,
+            "workers": generations,
+            "error": error,
+        }
+        return Answer(msgspec.json.encode(answer))
+
+    def _wanted(self, states: list[WorkerState]) -> tuple[int | None, str | None]:
+        """Return the generation that the pointer asks for, and why a worker does not hold it."""
+        errors = [state.error for state in states if state.error]
+        try:
+            return read_pointer(self.follower.pointer).generation, errors[0] if errors else None
+        except (OSError, TowpathError) as error:
+            return None, errors[0] if errors else f"There is no readable pointer: {error}"
+
+
+class Front:
+    """The middleware that puts a `ModelServer` before everything else of a BentoML service."""
+
+    def __init__(self, app: App, server: ModelServer) -> None:
+        """Answer HTTP with `server`; leave start and end, and refused WebSockets, to BentoML's `app`."""
+        self._app, self._server = app, server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a connection to whom it belongs."""
+        await (self._server if scope["type"] == "http" else self._app)(scope, receive, send)
+
+
+def model_server(name: str) -> "Service[Any]":
+    """Return the BentoML service for the model `name`; the calling module assigns it to `service`.
+
+    With the environment variable `TOWPATH_POINTER` it follows that pointer. Without it, it serves the release that was
+    packaged beside the calling file; where there is neither, its workers end with a `NotFoundError`.
+    """
+    import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
+
+    log.setLevel(logging.INFO)
+    workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
+    folder = Path(_caller_file()).parent
+    server = ModelServer(name, workers)
+
+    @bentoml.service(name=name, workers=workers, **_SETTINGS)
+    class Model:
+        """Predictions of one model; what it serves is declared in git."""
+
+        @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML does not annotate it
+        async def start(self) -> None:
+            await server.start(_pointer(folder))
+
+        @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
+        async def stop(self) -> None:
+            await server.stop()
+
+    service: Service[Any] = Model
+    service.add_asgi_middleware(Front, server=server)
+    return service
+
+
+def _caller_file() -> str:
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__file__", "")) if frame is not None else ""
+
+
+def _pointer(folder: Path) -> Path:
+    followed = os.environ.get(POINTER_VARIABLE)
+    return Path(followed) if followed else packaged_pointer(folder)
+
+
+def _refuse_bentoml(scope: Scope) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-type" and value.strip().lower().startswith(_BENTOML_TYPES):
+            raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This type is never opened here. Send JSON.")
+
+
+def _require_method(scope: Scope, *allowed: str) -> None:
+    if scope["method"] not in allowed:
+        listed = ", ".join(allowed)
+        raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {listed}.", allow=listed)
+
+
+def _not_live() -> ProblemError:
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "No release is live here yet.", retry_after="1")

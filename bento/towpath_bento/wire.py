@@ -1,0 +1,150 @@
+"""Bytes to columns and back, by a model's signature.
+
+Decoding is one pass of msgspec over types that are made from the signature: limits, ranges and closed lists are part of
+the types, so that a valid request costs microseconds. An invalid one is explained by `problems`.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+from towpath_gitops.records.signature import Column, Signature
+
+from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
+from towpath_bento.problems import ProblemError, explain
+
+CONTENT_TYPE: Final = "application/json"
+DEFAULT_THRESHOLD: Final = 0.5
+# All that msgspec raises for bytes it cannot take; its ValidationError is one of the first.
+_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A valid request: columns of shape (rows, 1) as engines take them, and the key it is routed by."""
+
+    columns: dict[str, NDArray[Any]]
+    rows: int
+    entity: str | None
+
+
+class _Envelope(msgspec.Struct):
+    entity: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+
+
+def entity_of(body: bytes) -> str | None:
+    """Return the entity key in a request, None where there is none or the body is no request at all.
+
+    Routing needs it before it is known which release, and so which signature, will read the rows.
+    """
+    try:
+        return _ENVELOPE.decode(body).entity
+    except _REFUSALS:
+        return None
+
+
+class Codec:
+    """Requests and answers of one signature."""
+
+    def __init__(self, signature: Signature) -> None:
+        """Make the types that requests are decoded into."""
+        self.signature = signature
+        self._fields = [(f"f{i}", column) for i, column in enumerate(signature.inputs)]
+        row = msgspec.defstruct(
+            "Row",
+            [_field(name, column) for name, column in self._fields],
+            rename={name: column.name for name, column in self._fields},
+            forbid_unknown_fields=True,
+            kw_only=True,
+            gc=False,
+        )
+        body = msgspec.defstruct(
+            "Body",
+            [
+                ("rows", Annotated[list[row], Meta(min_length=1, max_length=MAX_ROWS)]),  # type: ignore[valid-type]  # made just above
+                ("entity", Annotated[str, Meta(max_length=MAX_TEXT)] | None, None),
+            ],
+            forbid_unknown_fields=True,
+        )
+        self._decoder = msgspec.json.Decoder(body)
+
+    def decode(self, body: bytes) -> Request:
+        """Return the request in `body`.
+
+        Raises:
+            ProblemError: 400 when it is not JSON, 422 naming rows and fields when it does not fit the signature.
+        """
+        try:
+            decoded: Any = self._decoder.decode(body)
+        except _REFUSALS as error:
+            raise explain(body, self.signature, error) from error
+        rows = decoded.rows
+        columns = {column.name: _column([getattr(row, name) for row in rows], column) for name, column in self._fields}
+        return Request(columns, len(rows), decoded.entity)
+
+    def encode(self, release: str, values: NDArray[Any]) -> bytes:
+        """Return the answer for the engine's `values` of shape (rows, k); equal values always have equal bytes."""
+        return msgspec.json.encode({"release": release, "predictions": predictions(self.signature, values)})
+
+
+def predictions(signature: Signature, values: NDArray[Any]) -> list[dict[str, Any]]:
+    """Return what callers are told for the engine's `values` of shape (rows, k); NaN becomes null in JSON."""
+    if signature.task == "regression" or signature.classes is None:
+        return [{"value": value} for value in values[:, 0].tolist()]
+    classes = signature.classes
+    if signature.task == "binary":
+        threshold = DEFAULT_THRESHOLD if signature.threshold is None else signature.threshold
+        return [{"label": classes[value >= threshold], "probability": value} for value in values[:, 0].tolist()]
+    best = values.argmax(axis=1).tolist()
+    return [
+        {"label": classes[index], "probabilities": dict(zip(classes, row, strict=True))}
+        for index, row in zip(best, values.tolist(), strict=True)
+    ]
+
+
+def require_json(content_type: str) -> None:
+    """Refuse a body that is not said to be JSON in UTF-8; nothing said counts as JSON.
+
+    Raises:
+        ProblemError: 415.
+    """
+    kind, _, parameters = content_type.partition(";")
+    charset = parameters.partition("charset=")[2].strip(' "').lower()
+    if kind.strip().lower() not in {"", CONTENT_TYPE} or charset not in {"", "utf-8", "utf8"}:
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "Send application/json in UTF-8, with the header content-type: application/json.",
+            accept=CONTENT_TYPE,
+        )
+
+
+def _field(name: str, column: Column) -> tuple[str, Any] | tuple[str, Any, None]:
+    kind = _type(column)
+    return (name, kind | None, None) if column.nullable else (name, kind)
+
+
+def _type(column: Column) -> Any:  # noqa: ANN401 (a type made at run time)
+    if column.type == "boolean":
+        return bool
+    if column.type == "string":
+        if column.categories:
+            return Literal[column.categories]
+        return Annotated[str, Meta(max_length=MAX_TEXT)]
+    low, high = bounds(column)
+    # Integers are read as floats, so that 3.0, which many writers make of 3, is one too.
+    return Annotated[float, Meta(ge=low, le=high, multiple_of=1 if column.type == "integer" else None)]
+
+
+def _column(values: list[Any], column: Column) -> NDArray[Any]:
+    if column.type != "string":
+        return np.array(values, np.float32).reshape(-1, 1)  # None becomes NaN
+    array = np.empty((len(values), 1), object)
+    array[:, 0] = [value or "" for value in values] if column.nullable else values
+    return array
