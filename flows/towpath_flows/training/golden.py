@@ -1,0 +1,63 @@
+"""Fixed requests and the answers that the exported model gave to them: every environment must repeat them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from towpath_gitops.records.golden import Case, Golden, Value
+from towpath_gitops.records.signature import Column, Signature
+
+from towpath_flows.training.features import Features, engine_columns
+from towpath_flows.training.parity import UNSEEN
+
+SIZES: Final = (1, 2, 3, 8)  # rows of the requests that are taken from the test part as they stand
+
+Row = dict[str, Value]
+
+
+def make_golden(signature: Signature, x: pd.DataFrame, predict: Callable[[Any], Any]) -> Golden:
+    """Return requests of 1 to 8 rows from all over `x` (rows prepared by `Features.x`), and their answers.
+
+    The last two have what is rare and must still be answered alike: everything missing that may be, and strings that
+    training never saw.
+    """
+    rows = [_row(signature, x, position) for position in np.linspace(0, len(x) - 1, sum(SIZES)).astype(int)]
+    cases = [*_cases(rows), *_rare(signature, rows[0])]
+    features = Features(signature)
+    return Golden(cases=tuple(Case(rows=tuple(case), expected=_answer(features, case, predict)) for case in cases))
+
+
+def _cases(rows: list[Row]) -> Iterator[list[Row]]:
+    start = 0
+    for size in SIZES:
+        yield rows[start : start + size]
+        start += size
+
+
+def _rare(signature: Signature, row: Row) -> Iterator[list[Row]]:
+    nullable = {column.name: None for column in signature.inputs if column.nullable}
+    if nullable:
+        yield [row | nullable]
+    opened = [column.name for column in signature.inputs if column.type == "string" and column.categories is None]
+    if opened:
+        yield [row | dict.fromkeys(opened, UNSEEN)]
+
+
+def _row(signature: Signature, x: pd.DataFrame, position: int) -> Row:
+    return {column.name: _value(column, x[column.name].iloc[position]) for column in signature.inputs}
+
+
+def _value(column: Column, served: Any) -> Value:  # noqa: ANN401 (a float32 or a str)
+    """Return a served value as a caller would write it in JSON."""
+    if column.type == "string":
+        return None if served == "" and column.nullable else str(served)
+    if np.isnan(served):
+        return None
+    kinds: dict[str, Callable[[Any], Value]] = {"integer": int, "boolean": bool, "number": float}
+    return kinds[column.type](served)
+
+
+def _answer(features: Features, rows: list[Row], predict: Callable[[Any], Any]) -> tuple[tuple[float, ...], ...]:
+    answers = predict(engine_columns(features.x(pd.DataFrame(rows, dtype=object))))
+    return tuple(tuple(float(value) for value in answer) for answer in answers)

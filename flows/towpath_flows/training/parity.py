@@ -1,0 +1,90 @@
+"""Does the engine that serves answer what the model answers? Asked on every test row, and on rows that are rare."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from towpath_bento.engines import Engine
+from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.signature import Signature
+
+from towpath_flows.training.features import engine_columns
+from towpath_flows.training.model import Model
+
+TOLERANCE: Final = 1e-5  # of a probability; regression: of the largest answer
+UNSEEN: Final = "never seen in training"
+_PROBES: Final = 200  # test rows that are repeated with values missing, and with unseen strings
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an engine's answers lie from the model's over `rows` rows, and how many decisions differ."""
+
+    rows: int
+    difference: float
+    flips: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the engine may serve for the model."""
+        return self.difference <= TOLERANCE and self.flips == 0
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings of `parity` evidence."""
+        near, same = self.difference <= TOLERANCE, self.flips == 0
+        return [
+            Finding(
+                gate=f"served answers within {TOLERANCE:g} of the model's",
+                verdict=Verdict.PASS if near else Verdict.FAIL,
+                message=f"the largest difference over {self.rows:,} rows is {self.difference:.2g}",
+                measured=min(self.difference, 1e300),
+                limit=TOLERANCE,
+            ),
+            Finding(
+                gate="no decision differs",
+                verdict=Verdict.PASS if same else Verdict.FAIL,
+                message=f"{self.flips} of {self.rows:,} rows are decided differently",
+                measured=self.flips,
+                limit=0,
+            ),
+        ]
+
+
+def compare_answers(engine: Engine, model: Model, x: pd.DataFrame) -> Parity:
+    """Ask an engine and the model for the same prepared rows; answers that are not finite differ by infinity."""
+    served, trained = np.asarray(engine.predict(engine_columns(x)), dtype=np.float64), model.predict(x)
+    if not np.isfinite(served).all():
+        return Parity(len(x), float("inf"), int((~np.isfinite(served)).any(axis=1).sum()))
+    scale = 1.0 if model.signature.classes else max(1.0, float(np.abs(trained).max()))
+    difference = float(np.abs(served - trained).max()) / scale
+    flips = int(np.sum(_decide(served, model.signature) != _decide(trained, model.signature)))
+    return Parity(len(x), difference, flips)
+
+
+def with_probes(signature: Signature, x: pd.DataFrame) -> pd.DataFrame:
+    """Return prepared rows and, appended, some of them with what test rows may lack and callers will send.
+
+    Once everything missing that may be missing, once each column alone, once with strings that training never saw.
+    """
+    some = x.iloc[:: max(1, len(x) // _PROBES)]
+    nullable = {column.name: _missing(column.type) for column in signature.inputs if column.nullable}
+    strings = [column.name for column in signature.inputs if column.type == "string" and column.categories is None]
+    probes = [some.assign(**nullable), *(some.iloc[:5].assign(**{name: gap}) for name, gap in nullable.items())]
+    probes += [some.assign(**dict.fromkeys(strings, UNSEEN))]
+    return pd.concat([x, *probes], ignore_index=True).astype(x.dtypes.to_dict())
+
+
+def _missing(kind: str) -> Any:  # noqa: ANN401 (a float or a str)
+    return "" if kind == "string" else np.float32(np.nan)
+
+
+def _decide(answers: NDArray[Any], signature: Signature) -> NDArray[Any]:
+    if signature.task == "regression":
+        return np.zeros(len(answers))
+    if signature.task == "multiclass":
+        return np.asarray(answers.argmax(axis=1))
+    threshold = 0.5 if signature.threshold is None else signature.threshold
+    return np.asarray(answers[:, 0] >= threshold)

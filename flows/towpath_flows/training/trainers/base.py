@@ -1,0 +1,92 @@
+"""What a trainer is."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from towpath_gitops.records.signature import Task
+
+if TYPE_CHECKING:
+    import optuna
+
+Params = Mapping[str, float | int]
+Predict = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Transformed features (n, m), float32, and the target (n,): class codes or values."""
+
+    x: NDArray[np.float32]
+    y: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What does not change while parameters are searched. `patience` counts rounds."""
+
+    task: Task
+    classes: int
+    rounds: int
+    patience: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted estimator of the library's scikit-learn interface and how many rounds it has.
+
+    `loss` is the best loss on the validation rows (log loss, or for regression the root mean square error); NaN
+    when there were none.
+    """
+
+    estimator: Any
+    rounds: int
+    loss: float
+
+
+class Trainer(Protocol):
+    """What a module of this folder offers; it imports its library inside."""
+
+    def suggest(self, trial: "optuna.Trial") -> dict[str, float | int]:
+        """Return parameters that a trial proposes. The same keys as `defaults`."""
+        ...
+
+    def defaults(self) -> dict[str, float | int]:
+        """Return parameters that do well on most tables; the first trial tries them."""
+        ...
+
+    def fit(self, train: Data, validation: Data | None, params: Params, setting: Setting) -> Fitted:
+        """Fit on `train`; with `validation` stop when it no longer gains, else after `setting.rounds`.
+
+        The same inputs give the same model on the same number of cores.
+        """
+        ...
+
+    def predict(self, estimator: Any, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:  # noqa: ANN401 (untyped library)
+        """Return (n, k): binary k = 1, the probability of the second class; multiclass k = classes; regression 1."""
+        ...
+
+    def save(self, estimator: Any) -> tuple[str, bytes]:  # noqa: ANN401 (untyped library)
+        """Return the file name and the bytes of the booster in the library's own format."""
+        ...
+
+    def register(self) -> None:
+        """Tell skl2onnx how to turn this library's estimators into graphs."""
+        ...
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def proba(estimator: Any, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:  # noqa: ANN401 (untyped library)
+    """Return what an estimator of the scikit-learn interface answers, in the shape of `Trainer.predict`."""
+    if not hasattr(estimator, "predict_proba"):
+        return np.asarray(estimator.predict(x)).reshape(-1, 1)
+    answer = np.asarray(estimator.predict_proba(x))
+    return answer[:, 1:] if answer.shape[1] == 2 else answer  # noqa: PLR2004 (of two classes one says it all)
