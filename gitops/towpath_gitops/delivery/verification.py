@@ -82,7 +82,7 @@ def _identity(answer: Answer, release: Release) -> Finding:
     served = found.lanes.get("champion") if found else None
     if found and served == release.id and found.release == release.id:
         return Finding(gate="identity", verdict=Verdict.PASS, message=f"the service says that it is {release}")
-    says = f"it is {served}" if served else f"nothing (status {answer.status})"
+    says = f"it is {_line(served)}" if served else f"nothing (status {answer.status})"
     return Finding(gate="identity", verdict=Verdict.FAIL, message=f"the service says {says}, not {release.id}")
 
 
@@ -93,7 +93,7 @@ def _values(cases: Sequence[Case], answers: Sequence[Answer], signature: Signatu
         try:
             found = _numbers(answer, signature, release)
         except (InvalidFileError, LookupError, TypeError, ValueError) as error:
-            words = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+            words = _line(str(error)) or type(error).__name__
             return Finding(gate=gate, verdict=Verdict.FAIL, message=f"request {number} is not answered: {words}")
         if [len(row) for row in found] != [len(row) for row in case.expected]:
             return Finding(gate=gate, verdict=Verdict.FAIL, message=f"request {number}: another number of answers")
@@ -141,6 +141,11 @@ def _same(digest: str, before: str | None) -> Iterator[Finding]:
     elif before:
         message = "it answered its golden requests with other bytes before, served by the same code"
         yield Finding(gate="same answers", verdict=Verdict.FAIL, message=message)
+
+
+def _line(text: str) -> str:
+    """Return the words of a service as a finding takes them, whatever they are."""
+    return "".join(character for character in text if character.isprintable())[:300]
 
 
 def _installed(name: str) -> str | None:

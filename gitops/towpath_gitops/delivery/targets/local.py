@@ -124,7 +124,7 @@ class LocalTarget:
 
     def _export(self, commit: str, code: str) -> Result:
         if not code:
-            return Failed(DeliveryError(f"Commit {commit[:12]} has no {BENTO}/ folder", why="It holds the service."))
+            return Failed(InvalidFileError(f"Commit {commit[:12]} has no {BENTO}/ folder", why="It holds the service."))
         place = self.folder / CODE / code
         if place.is_dir():
             return Done()

@@ -1,0 +1,193 @@
+"""A model registry, a model repository with environments, and a service small enough to start in a moment."""
+
+import json
+import math
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from towpath_gitops import layout
+from towpath_gitops.delivery.ledger import Ledger
+from towpath_gitops.delivery.reconcile import Outcome, reconcile
+from towpath_gitops.delivery.registry import ID_TAG, RELEASE_TAG, SEMVER_TAG, Registry
+from towpath_gitops.delivery.targets.base import MakeTarget
+from towpath_gitops.delivery.targets.local import LocalTarget
+from towpath_gitops.records.artifact import manifest_digest
+from towpath_gitops.records.base import digest_of
+from towpath_gitops.records.deployment import Deployment, PinnedRelease
+from towpath_gitops.records.parsing import dump_yaml
+from towpath_gitops.records.release import Release
+from towpath_gitops.records.signature import Signature
+from towpath_gitops.repository import Repository
+
+TINY_SERVICE = Path(__file__).with_name("tiny_service.py")
+COMMAND = (sys.executable, "-S", str(TINY_SERVICE))
+_NUMBERS = count(1)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> Callable[[], int]:
+    """Return a function that finds a port that nobody listens on."""
+    return free_port
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry in a SQLite file; tests share it, each with models of its own name."""
+    return Registry(f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}")
+
+
+@pytest.fixture
+def model_name() -> str:
+    """A model's name that no other test of this process uses."""
+    return f"flights-{next(_NUMBERS)}"
+
+
+Publish = Callable[..., Release]
+
+
+@pytest.fixture
+def publish(registry: Registry, model_name: str, tmp_path_factory: pytest.TempPathFactory) -> Publish:
+    """Return a function that registers a release of a model whose answer is the logistic of `x + bias`."""
+
+    def make(bias: float = 0.0, *, golden_bias: float | None = None, broken: bool = False, tag: bool = True) -> Release:
+        folder = tmp_path_factory.mktemp("artifact")
+        _write_artifact(folder, {} if broken else {"bias": bias}, bias if golden_bias is None else golden_bias)
+        return _register(registry, model_name, folder, tag=tag)
+
+    return make
+
+
+def _write_artifact(folder: Path, model: dict[str, Any], bias: float) -> None:
+    signature = {"task": "binary", "target": "late", "classes": ["false", "true"], "threshold": 0.5}
+    signature |= {"inputs": [{"name": "x", "type": "number"}]}
+    cases = [{"rows": [{"x": x}], "expected": [[1 / (1 + math.exp(-(x + bias)))]]} for x in (-1.0, 0.0, 2.5)]
+    for name, document in (("model", model), ("signature", signature), ("golden", {"cases": cases})):
+        (folder / f"{name}.json").write_text(json.dumps(document))
+
+
+def _register(registry: Registry, model: str, folder: Path, *, tag: bool) -> Release:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds to import)
+
+    client = registry.client
+    try:
+        client.create_registered_model(model)
+        place = Path(registry.tracking_uri.removeprefix("sqlite:///")).parent / "artifacts"
+        client.create_experiment(model, artifact_location=f"file://{place}")
+    except MlflowException:
+        pass
+    run = client.create_run(client.get_experiment_by_name(model).experiment_id)
+    client.log_artifacts(run.info.run_id, str(folder), "model")
+    version = client.create_model_version(model, f"{run.info.artifact_uri}/model", run.info.run_id).version
+    release = Release(
+        model=model,
+        version=int(version),
+        semver=f"1.{version}.0",
+        artifact=manifest_digest(folder),
+        input_schema=Signature.model_validate_json((folder / "signature.json").read_text()).digest,
+        data=digest_of(int(version)),
+        code="c" * 40,
+    )
+    if tag:
+        tags = {ID_TAG: release.id, SEMVER_TAG: release.semver, RELEASE_TAG: release.model_dump_json(by_alias=True)}
+        for key, value in tags.items():
+            client.set_model_version_tag(model, version, key, value)
+    return release
+
+
+@dataclass
+class World:
+    """A model repository whose main branch declares what runs where, and the verbs that tests use on it."""
+
+    repository: Repository
+    registry: Registry
+    model: str
+    ports: dict[str, int]
+    workers: int = 1
+    declared: dict[str, PinnedRelease] = field(default_factory=dict)
+    made: list[LocalTarget] = field(default_factory=list)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger as this clone sees it."""
+        return Ledger(self.repository)
+
+    def push(self, edits: dict[str, bytes | None], message: str = "Edit") -> str:
+        """Commit files to the remote's main branch and return the commit."""
+        self.repository.fetch()
+        main = self.repository.tip("refs/heads/main")
+        commit = self.repository.commit([main] if main else [], main, edits, message)
+        self.repository.push(commit, "refs/heads/main", main)
+        return commit
+
+    def declare(self, release: Release | None, environment: str = "staging", **fields: Any) -> str:  # noqa: ANN401 (JSON)
+        """Let main declare a release for an environment, as the merge of a pull request does."""
+        before = self.declared.get(environment)
+        document = {
+            "apiVersion": "towpath/v1",
+            "kind": "Deployment",
+            "model": self.model,
+            "environment": environment,
+            "release": PinnedRelease.of(release).plain() if release else None,
+            "change": {"type": "promote", "from": before.id if before else None, "reason": "because"},
+            "target": {"kind": "local", "port": self.ports[environment], "workers": self.workers},
+        } | fields
+        if release is None:
+            document["change"] = None
+        else:
+            self.declared[environment] = PinnedRelease.of(release)
+        text = dump_yaml(Deployment.model_validate(document).plain())
+        message = "Merge pull request #7: promote\n\nTowpath-Pull: 7\nApproved-by: grace@example.org\n"
+        return self.push({layout.environment_path(environment, self.model): text.encode()}, message)
+
+    def make_target(self, repository: Repository, deployment: Deployment) -> LocalTarget:
+        """Return a local target that runs the tiny service."""
+        target = LocalTarget.of(repository, deployment)
+        target.command = COMMAND
+        self.made.append(target)
+        return target
+
+    def reconcile(self, environment: str = "staging", **options: Any) -> Outcome:  # noqa: ANN401 (passed on)
+        """Reconcile one environment with the tiny service."""
+        targets: dict[str, MakeTarget] = {"local": self.make_target}
+        options = {"targets": targets, "deadline_s": 20.0} | options
+        return reconcile(self.repository, self.registry, environment, self.model, **options)
+
+    def target(self, environment: str = "staging") -> LocalTarget:
+        """Return the target of an environment."""
+        target = LocalTarget(
+            self.repository, environment, self.model, self.ports[environment], self.workers, command=COMMAND
+        )
+        self.made.append(target)
+        return target
+
+
+@pytest.fixture
+def world(ada: Repository, registry: Registry, model_name: str) -> Iterator[World]:
+    """A model repository with the environments staging and production, in which nothing is released yet."""
+    environments = ("staging", "production")
+    world = World(ada, registry, model_name, {name: free_port() for name in environments})
+    policy = {"apiVersion": "towpath/v1", "kind": "Policy", "environments": [{"name": name} for name in environments]}
+    files = {
+        layout.MODEL: {"name": model_name, "gates": [{"metric": "roc_auc", "min": 0.5}]},
+        layout.POLICY: policy,
+    }
+    edits: dict[str, bytes | None] = {path: dump_yaml(document).encode() for path, document in files.items()}
+    world.push(edits | {"bento/service.py": b"# the service\n"}, "Begin")
+    for name in environments:
+        world.declare(None, name)
+    yield world
+    for name in environments:
+        world.target(name).stop()
