@@ -13,7 +13,7 @@ from towpath_gitops.records.policy import Policy
 from towpath_gitops.records.release import Release
 
 
-def objections(
+def objections(  # noqa: PLR0913 (the facts are few, and none follows from another)
     desk: Desk, main: str, before: Deployment, after: Deployment, *, evidence: Mapping[Kind, Evidence], now: datetime
 ) -> tuple[Reason, ...]:
     """Return why what main declares as `before` may not become `after`; empty when it may.

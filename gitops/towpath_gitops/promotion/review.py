@@ -258,7 +258,9 @@ def _approvals(desk: Desk, pull: Pull, main: str, proposal: _Proposal) -> tuple[
     needed = approvals_needed(policy, proposal.before.environment, proposal.change.type)
     if len(counted) >= needed:
         return tuple(counted), []
-    return tuple(counted), [_too_few(pull, needed, tuple(counted), tuple(ignored), set(owners) - writers - set(counted))]
+    return tuple(counted), [
+        _too_few(pull, needed, tuple(counted), tuple(ignored), set(owners) - writers - set(counted))
+    ]
 
 
 def _too_few(pull: Pull, needed: int, counted: Sequence[str], ignored: Sequence[str], able: set[str]) -> Reason:
