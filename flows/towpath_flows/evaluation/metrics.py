@@ -1,0 +1,234 @@
+"""The table of metrics, each defined once for the rows as they are and for every resample of them.
+
+A metric is prepared on `y` (n,) and `p` (n, k) and then asked for its value under row counts (b, n): all ones give the
+estimate, bootstrap counts give its resamples (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993). Nothing is
+sorted or thresholded more than once, so that 2,000 resamples of 30,000 rows take about a second.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from towpath_gitops.records.signature import Task
+
+Floats = NDArray[np.float64]
+# Row counts (b, n), how often each row occurs in each resample → values (b,); NaN where a resample has no answer.
+Prepared = Callable[[Floats], Floats]
+Prepare = Callable[[Floats, Floats, float], Prepared]  # y (n,), p (n, k), threshold
+
+BINS: Final = 10  # of equal width, for the calibration error
+TINY: Final = 1e-15  # probabilities are clipped by this before a logarithm, as scikit-learn did
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measure: its name, the direction that is better, the label for people, and how it is computed by task."""
+
+    name: str
+    label: str
+    greater_is_better: bool
+    tasks: Mapping[Task, Prepare]
+
+    @property
+    def sign(self) -> float:
+        """+1 where greater is better, -1 where less is."""
+        return 1.0 if self.greater_is_better else -1.0
+
+    def prepare(self, task: Task, y: NDArray[np.generic], p: NDArray[np.generic], threshold: float = 0.5) -> Prepared:
+        """Return the metric of the truth `y` (n,) and the answers `p` (n, k) as a function of row counts.
+
+        `y` holds class codes 0 … k-1, or values for regression. `threshold` decides binary labels.
+
+        Raises:
+            KeyError: the metric does not measure this task.
+        """
+        answers = np.asarray(p, dtype=np.float64).reshape(len(y), -1)
+        return self.tasks[task](np.asarray(y, dtype=np.float64), answers, threshold)
+
+    def measure(self, task: Task, y: NDArray[np.generic], p: NDArray[np.generic], threshold: float = 0.5) -> float:
+        """Return the metric on the rows as they are; NaN where it is not defined, as ROC AUC of one class."""
+        return float(self.prepare(task, y, p, threshold)(np.ones((1, len(y))))[0])
+
+
+def decide(task: Task, p: NDArray[Any], threshold: float = 0.5) -> Floats:
+    """Return the decision (n,) that the answers (n, k) lead to: a class code, or the value for regression."""
+    if task == "binary":
+        decided: Floats = (p[:, 0] >= threshold).astype(np.float64)
+        return decided
+    return np.argmax(p, axis=1).astype(np.float64) if task == "multiclass" else np.asarray(p[:, 0], dtype=np.float64)
+
+
+def _roc_auc(y: Floats, p: Floats, _: float) -> Prepared:
+    """Area under the ROC curve as the Mann-Whitney statistic, ties counted half (Hanley & McNeil 1982).
+
+    For each positive row the negatives below it are looked up in the running sum over the sorted negatives.
+    """
+    positives, negatives = (_rows_by_answer(p[:, 0], y == code) for code in (1, 0))
+    below = np.searchsorted(p[negatives, 0], p[positives, 0], side="left")
+    through = np.searchsorted(p[negatives, 0], p[positives, 0], side="right")
+    tied = not np.array_equal(below, through)
+
+    def values(counts: Floats) -> Floats:
+        drawn = np.take(counts, positives, axis=1)
+        running = np.zeros((len(counts), len(negatives) + 1))
+        np.cumsum(np.take(counts, negatives, axis=1), axis=1, out=running[:, 1:])
+        won = _dot(drawn, np.take(running, below, axis=1))
+        if tied:
+            won = 0.5 * (won + _dot(drawn, np.take(running, through, axis=1)))
+        return _ratio(won, drawn.sum(axis=1) * running[:, -1])
+
+    return values
+
+
+def _rows_by_answer(p: Floats, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the indices of the chosen rows in the order of rising `p`."""
+    rows = np.flatnonzero(chosen)
+    return rows[np.argsort(p[rows], kind="stable")]
+
+
+def _dot(left: Floats, right: Floats) -> Floats:
+    """Return the products of matching rows (b,)."""
+    return np.asarray(np.einsum("bn,bn->b", left, right))
+
+
+def _average_precision(y: Floats, p: Floats, _: float) -> Prepared:
+    """Sum over thresholds of precision times the recall gained there, without interpolation (as scikit-learn)."""
+    order = np.argsort(-p[:, 0], kind="stable")
+    starts = np.flatnonzero(np.diff(p[order, 0], prepend=np.nan) != 0)
+    positive = np.flatnonzero(y[order] == 1)
+    last = np.append(starts[1:], len(y))[np.searchsorted(starts, positive, side="right") - 1] - 1
+    hits = np.searchsorted(positive, last, side="right") - 1  # the last positive that shares the answer
+
+    def values(counts: Floats) -> Floats:
+        ordered = np.take(counts, order, axis=1)
+        above = np.cumsum(ordered, axis=1)
+        drawn = np.take(ordered, positive, axis=1)
+        found = np.cumsum(drawn, axis=1)
+        precision = np.take(found, hits, axis=1) / np.maximum(np.take(above, last, axis=1), 1.0)
+        return _ratio(_dot(drawn, precision), drawn.sum(axis=1))
+
+    return values
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+
+
+def _sums(columns: Floats, finish: Callable[[Floats], Floats]) -> Prepared:
+    """Prepare a metric that is a function of sums over rows: of `columns` (n, m)."""
+    return lambda counts: finish(counts @ columns)
+
+
+def _mean(losses: Floats, finish: Callable[[Floats], Floats] = lambda mean: mean) -> Prepared:
+    return _sums(np.column_stack([losses, np.ones(len(losses))]), lambda sums: finish(_ratio(sums[:, 0], sums[:, 1])))
+
+
+def _binary_log_loss(y: Floats, p: Floats, _: float) -> Prepared:
+    chance = np.clip(p[:, 0], TINY, 1 - TINY)
+    return _mean(-np.where(y == 1, np.log(chance), np.log1p(-chance)))
+
+
+def _multiclass_log_loss(y: Floats, p: Floats, _: float) -> Prepared:
+    chosen = p[np.arange(len(y)), y.astype(np.int64)] / p.sum(axis=1)
+    return _mean(-np.log(np.clip(chosen, TINY, 1.0)))
+
+
+def _calibration_error(y: Floats, p: Floats, _: float) -> Prepared:
+    """Expected calibration error over ten bins of equal width (Naeini, Cooper & Hauskrecht 2015)."""
+    bins = np.minimum((p[:, 0] * BINS).astype(np.int64), BINS - 1)
+    gaps = np.eye(BINS)[bins] * (p[:, 0] - y)[:, None]
+    return _sums(
+        np.column_stack([gaps, np.ones(len(y))]), lambda sums: _ratio(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1])
+    )
+
+
+def _confusion(task: Task, finish: Callable[[Floats], Floats]) -> Prepare:
+    """Prepare a function of the confusion matrices (b, k, k): true class by decided class."""
+
+    def prepare(y: Floats, p: Floats, threshold: float) -> Prepared:
+        classes = max(p.shape[1], 2)
+        cells = (y * classes + decide(task, p, threshold)).astype(np.int64)
+        return _sums(np.eye(classes**2)[cells], lambda sums: finish(sums.reshape(-1, classes, classes)))
+
+    return prepare
+
+
+def _accuracy(matrix: Floats) -> Floats:
+    return _ratio(np.trace(matrix, axis1=1, axis2=2), matrix.sum(axis=(1, 2)))
+
+
+def _recalls(matrix: Floats) -> Floats:
+    return _ratio(np.diagonal(matrix, axis1=1, axis2=2), matrix.sum(axis=2))
+
+
+def _balanced_accuracy(matrix: Floats) -> Floats:
+    """Mean recall over the classes that occur."""
+    recalls = _recalls(matrix)
+    return _ratio(np.nansum(recalls, axis=1), (~np.isnan(recalls)).sum(axis=1).astype(np.float64))
+
+
+def _f1_by_class(matrix: Floats) -> Floats:
+    hits = np.diagonal(matrix, axis1=1, axis2=2)
+    return _ratio(2 * hits, matrix.sum(axis=2) + matrix.sum(axis=1))
+
+
+def _precision(matrix: Floats) -> Floats:
+    return _ratio(matrix[:, 1, 1], matrix[:, :, 1].sum(axis=1))
+
+
+def _r2(y: Floats, p: Floats, _: float) -> Prepared:
+    """Share of the variance explained; sums are taken about the mean, so that large values lose no digits."""
+    truth, error = y - y.mean(), y - p[:, 0]
+
+    def finish(sums: Floats) -> Floats:
+        spread = sums[:, 1] - _ratio(sums[:, 0] ** 2, sums[:, 3])
+        return 1 - _ratio(sums[:, 2], spread)
+
+    return _sums(np.column_stack([truth, truth**2, error**2, np.ones(len(y))]), finish)
+
+
+_TABLE = (
+    Metric("roc_auc", "ROC AUC", True, {"binary": _roc_auc}),
+    Metric("average_precision", "average precision", True, {"binary": _average_precision}),
+    Metric("log_loss", "log loss", False, {"binary": _binary_log_loss, "multiclass": _multiclass_log_loss}),
+    Metric("brier", "Brier score", False, {"binary": lambda y, p, _: _mean((p[:, 0] - y) ** 2)}),
+    Metric("calibration_error", "calibration error", False, {"binary": _calibration_error}),
+    Metric(
+        "accuracy",
+        "accuracy",
+        True,
+        {"binary": _confusion("binary", _accuracy), "multiclass": _confusion("multiclass", _accuracy)},
+    ),
+    Metric(
+        "balanced_accuracy",
+        "balanced accuracy",
+        True,
+        {
+            "binary": _confusion("binary", _balanced_accuracy),
+            "multiclass": _confusion("multiclass", _balanced_accuracy),
+        },
+    ),
+    Metric(
+        "f1",
+        "F1",
+        True,
+        {
+            "binary": _confusion("binary", lambda matrix: _f1_by_class(matrix)[:, 1]),
+            "multiclass": _confusion("multiclass", lambda matrix: np.nanmean(_f1_by_class(matrix), axis=1)),
+        },
+    ),
+    Metric("precision", "precision", True, {"binary": _confusion("binary", _precision)}),
+    Metric("recall", "recall", True, {"binary": _confusion("binary", lambda matrix: _recalls(matrix)[:, 1])}),
+    Metric("rmse", "RMSE", False, {"regression": lambda y, p, _: _mean((p[:, 0] - y) ** 2, np.sqrt)}),
+    Metric("mae", "mean absolute error", False, {"regression": lambda y, p, _: _mean(np.abs(p[:, 0] - y))}),
+    Metric("r2", "R²", True, {"regression": _r2}),
+)
+
+METRICS: Final[Mapping[str, Metric]] = {metric.name: metric for metric in _TABLE}
+
+
+def metrics_of(task: Task) -> tuple[Metric, ...]:
+    """Return the metrics that measure a task, in the order of the table; the first is the task's own."""
+    return tuple(metric for metric in _TABLE if task in metric.tasks)

@@ -1,0 +1,147 @@
+"""Does any group of rows fare worse than the whole by more than is allowed? Many groups, few false alarms."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.signature import Task
+
+from towpath_flows.evaluation.bootstrap import Estimate, resample, summarise
+from towpath_flows.evaluation.metrics import METRICS, Floats, Prepared
+from towpath_flows.spec import SliceGate
+
+SMALLEST_SLICE: Final = 200  # rows; smaller groups are listed, not judged
+SMALLEST_CLASS: Final = 20  # rows of each class that a judged group of a classification holds
+SLICE_RESAMPLES: Final = 1000
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """One group: the metric there, how much worse than the whole it is, and the p-value of “worse than allowed”."""
+
+    column: str
+    value: str
+    rows: int
+    measured: Estimate
+    gap: Estimate
+    p_value: float
+
+    def plain(self) -> dict[str, Any]:
+        """Return the figures as JSON types."""
+        return {
+            "slice": self.column,
+            "value": self.value,
+            "rows": self.rows,
+            "measured": self.measured.value,
+            "interval": list(self.measured.interval),
+            "gap": self.gap.value,
+            "p_value": self.p_value,
+        }
+
+
+def false_discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
+    """Return which hypotheses are rejected so that at most `rate` of the rejections are wrong on average.
+
+    The step-up procedure of Benjamini & Hochberg (1995), *Controlling the false discovery rate*.
+    """
+    order = np.argsort(p_values)
+    limits = rate * np.arange(1, len(p_values) + 1) / max(len(p_values), 1)
+    below = np.flatnonzero(np.asarray(p_values)[order] <= limits)
+    rejected = np.zeros(len(p_values), dtype=bool)
+    if len(below):
+        rejected[order[: below[-1] + 1]] = True
+    return [bool(value) for value in rejected]
+
+
+def measure_slices(  # noqa: PLR0913 (a measurement needs its truth, answers, groups and gate)
+    task: Task,
+    y: NDArray[np.generic],
+    p: NDArray[np.generic],
+    groups: NDArray[np.generic],
+    gate: SliceGate,
+    *,
+    threshold: float = 0.5,
+    seed: int = 0,
+) -> list[SliceResult]:
+    """Measure `gate.metric` in every group of rows that is large enough, on resamples of all rows.
+
+    `groups` (n,) holds each row's value of the slice column. The p-value is the share of resamples in which the gap
+    does not exceed `gate.gap` (a bootstrap test, Efron & Tibshirani 1993, chapter 16), never below 1 / (resamples + 1).
+    """
+    metric = METRICS[gate.metric]
+    values = [value for value in np.unique(groups) if _is_large(task, y[groups == value])]
+    if not values:
+        return []
+    masks = [groups == value for value in values]
+    prepared = [metric.prepare(task, y, p, threshold)]
+    prepared += [_within(mask, metric.prepare(task, y[mask], p[mask], threshold)) for mask in masks]
+    whole = np.stack([values_of(np.ones((1, len(y)))) for values_of in prepared], axis=1)[0]
+    drawn = resample(prepared, len(y), resamples=SLICE_RESAMPLES, seed=seed)
+    gaps, drawn_gaps = metric.sign * (whole[0] - whole[1:]), metric.sign * (drawn[:, :1] - drawn[:, 1:])
+    return [
+        SliceResult(
+            gate.slice,
+            str(value),
+            int(masks[index].sum()),
+            summarise(float(whole[index + 1]), drawn[:, index + 1]),
+            summarise(float(gaps[index]), drawn_gaps[:, index]),
+            _p_value(drawn_gaps[:, index], gate.gap),
+        )
+        for index, value in enumerate(values)
+    ]
+
+
+def _is_large(task: Task, y: NDArray[np.generic]) -> bool:
+    if len(y) < SMALLEST_SLICE:
+        return False
+    return task == "regression" or min(np.unique(y, return_counts=True)[1]) >= SMALLEST_CLASS < len(y)
+
+
+def _within(mask: NDArray[np.bool_], prepared: Prepared) -> Prepared:
+    rows = np.flatnonzero(mask)
+
+    def values(counts: Floats) -> Floats:
+        return prepared(np.take(counts, rows, axis=1))
+
+    return values
+
+
+def _p_value(gaps: Floats, allowed: float) -> float:
+    finite = gaps[np.isfinite(gaps)]
+    return float((np.sum(finite <= allowed) + 1) / (len(finite) + 1))
+
+
+def judge_slices(results: Sequence[SliceResult], gate: SliceGate) -> Finding:
+    """Return the verdict over all groups: fail when any is worse than allowed, after the false discovery control."""
+    if not results:
+        message = f"No value of {gate.slice} has the {SMALLEST_SLICE} rows that a judgement needs"
+        return Finding(gate=str(gate), verdict=Verdict.INCONCLUSIVE, message=message, needed_rows=SMALLEST_SLICE)
+    name = METRICS[gate.metric].label
+    found = [
+        result
+        for result, rejected in zip(results, false_discoveries([r.p_value for r in results], gate.fdr), strict=True)
+        if rejected
+    ]
+    worst = max(found or results, key=lambda result: result.gap.value)
+    count = f"{len(found)} of {len(results)} groups are" if found else f"None of {len(results)} groups is shown to be"
+    words = (
+        f"{count} worse than overall by more than {gate.gap:g}; the worst is {gate.slice} = {worst.value}: "
+        f"{name} {worst.measured.value:.4f} on {worst.rows:,} rows, a gap of {worst.gap.value:.4f}"
+    )
+    return Finding(
+        gate=str(gate),
+        verdict=Verdict.FAIL if found else Verdict.PASS,
+        message=_line(words),
+        measured=worst.gap.value,
+        limit=gate.gap,
+        interval=worst.gap.interval if all(map(math.isfinite, worst.gap.interval)) else None,
+    )
+
+
+def _line(words: str) -> str:
+    """Return the words as one line of at most 500 printable characters: values of data may hold anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in words)[:500]

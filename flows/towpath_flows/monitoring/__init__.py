@@ -1,0 +1,1 @@
+"""What has changed since a release was trained, and whether it matters."""

@@ -1,0 +1,231 @@
+"""A window of live rows against a release: what has drifted, and does it cost accuracy?"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from towpath_gitops.delivery.registry import Registry
+from towpath_gitops.errors import DataContractError
+from towpath_gitops.layout import tracking_uri
+from towpath_gitops.records.artifact import REFERENCE
+from towpath_gitops.records.evidence import Kind
+from towpath_gitops.records.release import Release
+
+from towpath_flows.data.contract import Problem, examine
+from towpath_flows.data.sources import Table
+from towpath_flows.evaluation.bootstrap import Estimate, estimates
+from towpath_flows.evaluation.judgement import window_of
+from towpath_flows.evaluation.metrics import METRICS, metrics_of
+from towpath_flows.evaluation.scoring import Scorer
+from towpath_flows.monitoring.drift import ColumnDrift, compare, false_alarm_rate
+from towpath_flows.project import Project
+from towpath_flows.spec import MetricGate
+from towpath_flows.training.reference import PART
+
+FEWEST_LABELS: Final = 100  # labelled rows below which accuracy is not judged
+NORMAL_95: Final = 1.959964  # half width of a 95 % interval in standard errors
+ANSWER: Final = "(the model's answer)"  # the row of the drift table for what the model says
+MOST_SEEN: Final = 50_000  # rows that drift is computed on; evenly taken
+
+Outcome = Literal["fine", "drifted", "costly", "unknown"]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """The gates' first metric on the labelled rows of the window, beside what was recorded on the test rows."""
+
+    metric: str
+    recorded: Estimate
+    measured: Estimate
+    rows: int
+
+    @property
+    def loss(self) -> Estimate:
+        """How much worse the window is, positive is worse; its interval adds the variances of both samples.
+
+        The two samples are independent; each standard error is its interval's half width over 1.96.
+        """
+        sign = METRICS[self.metric].sign
+        value = sign * (self.recorded.value - self.measured.value)
+        error = math.hypot(*((each.high - each.low) / 2 for each in (self.recorded, self.measured)))
+        return Estimate(value, value - error, value + error)
+
+    @property
+    def costs(self) -> bool:
+        """Whether the loss is beyond chance."""
+        return self.loss.low > 0
+
+    @property
+    def words(self) -> str:
+        """The finding in one sentence."""
+        name, loss = METRICS[self.metric].label, self.loss
+        figures = (
+            f"{name} is {self.measured.value:.4f} ({self.measured.low:.4f} to {self.measured.high:.4f}) "
+            f"on {self.rows:,} labelled rows, and was {self.recorded.value:.4f} on the test rows of training"
+        )
+        if self.costs:
+            ends = f"{loss.low:.4f} to {loss.high:.4f}"
+            return f"{figures}: worse by {loss.value:.4f} ({ends}), which chance does not explain"
+        return f"{figures}: {'better' if loss.high < 0 else 'no difference that chance would not explain'}"
+
+    def plain(self) -> dict[str, Any]:
+        """Return the figures as JSON types."""
+        both = {"recorded": self.recorded, "measured": self.measured, "loss": self.loss}
+        figures = {name: {"value": e.value, "low": e.low, "high": e.high} for name, e in both.items()}
+        return {"metric": self.metric, "rows": self.rows, "costs": self.costs, **figures}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the monitor found. `samples` holds reference and window columns (n,) for the plots."""
+
+    release: Release
+    window: tuple[str | None, str | None]
+    rows: int
+    alpha: float
+    columns: tuple[ColumnDrift, ...]
+    problems: tuple[Problem, ...]
+    performance: Performance | None
+    created: datetime
+    samples: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+
+    @property
+    def drifted(self) -> tuple[ColumnDrift, ...]:
+        """The columns that moved, farthest first."""
+        return tuple(column for column in self.columns if column.drifted)
+
+    @property
+    def outcome(self) -> Outcome:
+        """`costly` when accuracy is lost; `drifted` when columns moved; `unknown` without labels and drift."""
+        if self.performance and self.performance.costs:
+            return "costly"
+        if self.drifted or self.problems:
+            return "drifted"
+        return "fine" if self.performance else "unknown"
+
+    @property
+    def headline(self) -> str:
+        """What a person should know, in a few sentences."""
+        names = ", ".join(column.column for column in self.drifted[:5])
+        inputs = len(self.columns)
+        moved = (
+            f"{len(self.drifted)} of {inputs} columns have drifted: {names}"
+            if self.drifted
+            else f"None of {inputs} columns has drifted"
+        )
+        broken = f" {len(self.problems)} rules of the schema are broken." if self.problems else ""
+        worth = self.performance.words if self.performance else "There are too few labels yet to say what it costs"
+        return f"{moved}.{broken} {worth}. {self.advice}"
+
+    @property
+    def advice(self) -> str:
+        """What to do."""
+        if self.outcome == "costly":
+            return "It costs accuracy: train again on the later rows."
+        if self.performance is None:
+            return "Look again when labels have arrived."
+        if self.outcome == "drifted":
+            return "It costs no accuracy that can be shown: look at the columns, and keep watching."
+        return "Nothing needs doing."
+
+    def plain(self) -> dict[str, Any]:
+        """Return the report as JSON types."""
+        return {
+            "release": self.release.plain() | {"id": self.release.id},
+            "created": self.created.isoformat(),
+            "window": list(self.window),
+            "rows": self.rows,
+            "outcome": self.outcome,
+            "headline": self.headline,
+            "alpha": self.alpha,
+            "columns": [column.plain() for column in self.columns],
+            "problems": [str(problem) for problem in self.problems],
+            "performance": self.performance.plain() if self.performance else None,
+        }
+
+
+def watch(project: Project, release: Release, table: Table, *, now: datetime | None = None) -> Report:
+    """Compare rows with the release's reference sample, score them, and measure the labelled ones.
+
+    Columns are compared with the whole sample that was kept at training, the model's answers with those to its test
+    rows, which it had never seen either. Rows that break the owner's schema are reported, and compared as far as they
+    can be read. Labels count from `monitor.labels.delay` on: younger rows have only the labels that came early, which are not like the others.
+
+    Raises:
+        DataContractError: the rows lack a column that the model needs.
+        DigestMismatchError, NotFoundError, UnavailableError: the release cannot be fetched.
+    """
+    now = now or datetime.now(UTC)
+    scorer = Scorer.fetch(project.root, release)
+    validated = examine(project, table)
+    problems = tuple(problem for problem in validated.report.problems if problem.column != project.spec.target)
+    frame = validated.frame.reset_index(drop=True)
+    reference = pd.read_parquet(scorer.folder / REFERENCE)
+    samples = _samples(scorer, reference, frame)
+    monitor = project.spec.monitor
+    alpha = false_alarm_rate(monitor.drift.false_alarms.per_day, monitor.every.total_seconds())
+    columns = compare(
+        {name: sides[0] for name, sides in samples.items()},
+        {name: sides[1] for name, sides in samples.items()},
+        alpha=alpha,
+    )
+    performance = _performance(project, scorer, release, _labelled(project, frame, now))
+    return Report(
+        release, window_of(project, frame), len(frame), alpha, tuple(columns), problems, performance, now, samples
+    )
+
+
+def _samples(
+    scorer: Scorer, reference: pd.DataFrame, frame: pd.DataFrame
+) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Return every input and the model's answer, in the reference and in the window: (n,) and (m,)."""
+    chosen = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), MOST_SEEN)).astype(int))
+    sides = [scorer.columns(reference), scorer.columns(frame.iloc[chosen])]
+    found = {name: (sides[0][name][:, 0], sides[1][name][:, 0]) for name in sides[0]}
+    unseen = scorer.columns(reference[reference[PART] == "test"])
+    answers = [np.asarray(scorer.engine.predict(side), dtype=np.float64) for side in (unseen, sides[1])]
+    if scorer.signature.task == "multiclass":
+        classes = np.array(scorer.signature.classes, dtype=object)
+        said = [classes[each.argmax(axis=1)] for each in answers]
+    else:
+        said = [each[:, 0] for each in answers]
+    return {**found, ANSWER: (said[0], said[1])}
+
+
+def _labelled(project: Project, frame: pd.DataFrame, now: datetime) -> pd.DataFrame:
+    spec = project.spec
+    if spec.target not in frame:
+        return frame.iloc[:0]
+    known = frame[spec.target].notna()
+    if spec.time is not None:
+        known &= frame[spec.time] <= now - spec.monitor.labels.delay
+    return frame[known]
+
+
+def _performance(project: Project, scorer: Scorer, release: Release, labelled: pd.DataFrame) -> Performance | None:
+    name = next(
+        (gate.metric for gate in project.spec.gates if isinstance(gate, MetricGate)),
+        metrics_of(project.spec.task)[0].name,
+    )
+    recorded = _recorded(project, release, name)
+    if recorded is None or len(labelled) < FEWEST_LABELS:
+        return None
+    try:
+        y = scorer.features.y(labelled)
+    except DataContractError:  # a class that the model has never seen: the schema or the drift report tells of it
+        return None
+    answers = scorer.answers(labelled)
+    prepared = METRICS[name].prepare(project.spec.task, y, answers, project.spec.threshold)
+    measured = estimates({name: prepared}, len(y), seed=project.spec.train.seed)[name]
+    return Performance(name, recorded, measured, len(y)) if math.isfinite(measured.value) else None
+
+
+def _recorded(project: Project, release: Release, metric: str) -> Estimate | None:
+    evidence = Registry(tracking_uri(project.root)).evidence(release).get(Kind.EVALUATION)
+    figures = evidence.details.get("metrics", {}).get(metric) if evidence else None
+    return Estimate(figures["value"], figures["low"], figures["high"]) if figures else None

@@ -1,0 +1,107 @@
+"""The monitor's report as files: JSON for machines, Markdown and one HTML page with plots for people."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from towpath_gitops import layout
+from towpath_gitops.files import write_atomically
+
+from towpath_flows.evaluation import plots
+from towpath_flows.evaluation.card import Section, markdown, page
+from towpath_flows.evaluation.metrics import METRICS
+from towpath_flows.monitoring.drift import MAJOR_SHIFT, SHIFT
+from towpath_flows.monitoring.monitor import ANSWER, Report
+
+PLOTTED: Final = 6  # columns that are drawn, besides the model's answer
+_SHOWN_CATEGORIES: Final = 12
+
+
+def write_report(root: Path, report: Report) -> Path:
+    """Write `report.json`, `report.md` and `report.html` to .towpath/monitor/<time>/ and return that folder."""
+    folder = layout.state(root, "monitor", report.created.strftime("%Y%m%dT%H%M%S.%fZ"))
+    title, sections = _title(report), _sections(report)
+    write_atomically(folder / "report.md", markdown(title, sections))
+    pictures = Section("Pictures", images=_pictures(report))
+    write_atomically(folder / "report.html", page(title, [*sections[:1], pictures, *sections[1:]]))
+    write_atomically(folder / "report.json", json.dumps(report.plain(), indent=2) + "\n")
+    return folder
+
+
+def as_markdown(report: Report) -> str:
+    """Return the report without plots, for a page of Prefect's."""
+    return markdown(_title(report), _sections(report))
+
+
+def _title(report: Report) -> str:
+    return f"{report.release.model} {report.release.semver}: {report.outcome}"
+
+
+def _sections(report: Report) -> list[Section]:
+    sections = [_summary(report), _drift(report)]
+    if report.performance:
+        sections.insert(1, _performance(report))
+    if report.problems:
+        rows = tuple((str(problem),) for problem in report.problems)
+        sections.append(Section("Broken rules of the schema", (), ("rule",), rows))
+    return sections
+
+
+def _summary(report: Report) -> Section:
+    span = f" from {report.window[0][:16]} to {(report.window[1] or '')[:16]}" if report.window[0] else ""
+    about = f"{report.rows:,} rows{span}, compared with the sample that {report.release} was made from."
+    return Section("In short", (report.headline, about))
+
+
+def _performance(report: Report) -> Section:
+    found = report.performance
+    if found is None:
+        return Section("Accuracy")
+    rows = tuple(
+        (name, f"{each.value:.4f}", f"{each.low:.4f} to {each.high:.4f}")
+        for name, each in (
+            ("test rows of training", found.recorded),
+            ("this window", found.measured),
+            ("loss", found.loss),
+        )
+    )
+    return Section("Accuracy", (found.words + ".",), (METRICS[found.metric].label, "value", "95% interval"), rows)
+
+
+def _drift(report: Report) -> Section:
+    words = (
+        f"A column has drifted when its p-value, corrected for {len(report.columns)} columns (Holm), is at most "
+        f"{report.alpha:.2g} and its population stability index is at least {SHIFT:g} ({MAJOR_SHIFT:g}: a major shift)."
+    )
+    rows = tuple(
+        (
+            column.column,
+            "drifted" if column.drifted else "",
+            f"{column.psi:.3f}",
+            f"{column.adjusted:.2g}",
+            column.test,
+            f"{column.missing[0]:.1%} → {column.missing[1]:.1%}",
+        )
+        for column in report.columns
+    )
+    return Section("Drift", (words,), ("column", "", "stability index", "corrected p", "test", "missing"), rows)
+
+
+def _pictures(report: Report) -> dict[str, str]:
+    indices = {column.column: column.psi for column in report.columns}
+    draws = {"stability": plots.bars(indices, "How far each column moved", "population stability index", limit=SHIFT)}
+    names = [column.column for column in report.columns if column.column != ANSWER][:PLOTTED]
+    for name in [ANSWER, *names]:
+        draws[name] = _distribution(name, *report.samples[name])
+    return {name: plots.svg(draw) for name, draw in draws.items()}
+
+
+def _distribution(name: str, reference: NDArray[Any], window: NDArray[Any]) -> plots.Draw:
+    if reference.dtype != object:
+        return plots.scores({"reference": reference, "window": window}, name.replace("$", r"\$"), "")
+    values, counts = np.unique(np.concatenate([reference, window]).astype(str), return_counts=True)
+    shown = [str(value) for value in values[np.argsort(-counts, kind="stable")][:_SHOWN_CATEGORIES]]
+    sides = [{value or "(missing)": float(np.mean(side == value)) for value in shown} for side in (reference, window)]
+    return plots.shares(sides[0], sides[1], name)
