@@ -1,6 +1,6 @@
 """Verification: the running service is asked who it is, and its golden requests, whose answers are known.
 
-Values must lie within `TOLERANCE` of those recorded in training. Where the same release was answered by the same code
+Values must lie within `TOLERANCE` of those recorded in training (relative where they exceed 1). Where the same release was answered by the same code
 in this environment before, the very bytes must be the same: that is what makes a rollback a return.
 """
 
@@ -106,7 +106,8 @@ def _values(cases: Sequence[Case], answers: Sequence[Answer], signature: Signatu
 
 def _distance(found: Sequence[Sequence[float]], expected: Iterable[Sequence[float]]) -> float:
     pairs = (pair for rows in zip(found, expected, strict=True) for pair in zip(*rows, strict=True))
-    distances = [abs(one - other) for one, other in pairs]
+    # Relative for values beyond 1: float32 has seven digits, wherever the point stands.
+    distances = [abs(one - other) / max(1.0, abs(other)) for one, other in pairs]
     return math.inf if any(map(math.isnan, distances)) else max(distances, default=0.0)
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -62,9 +62,18 @@ Publish = Callable[..., Release]
 def publish(registry: Registry, model_name: str, tmp_path_factory: pytest.TempPathFactory) -> Publish:
     """Return a function that registers a release of a model whose answer is the logistic of `x + bias`."""
 
-    def make(bias: float = 0.0, *, golden_bias: float | None = None, broken: bool = False, tag: bool = True) -> Release:
+    def make(
+        bias: float = 0.0,
+        *,
+        golden_bias: float | None = None,
+        broken: bool = False,
+        tag: bool = True,
+        graph: bool = False,
+    ) -> Release:
         folder = tmp_path_factory.mktemp("artifact")
         _write_artifact(folder, {} if broken else {"bias": bias}, bias if golden_bias is None else golden_bias)
+        if graph:
+            _write_graph(folder / "model.onnx", bias)
         return _register(registry, model_name, folder, tag=tag)
 
     return make
@@ -76,6 +85,28 @@ def _write_artifact(folder: Path, model: dict[str, Any], bias: float) -> None:
     cases = [{"rows": [{"x": x}], "expected": [[1 / (1 + math.exp(-(x + bias)))]]} for x in (-1.0, 0.0, 2.5)]
     for name, document in (("model", model), ("signature", signature), ("golden", {"cases": cases})):
         (folder / f"{name}.json").write_text(json.dumps(document))
+
+
+def _write_graph(path: Path, bias: float) -> None:
+    """Write the same model as an ONNX graph, for the real service."""
+    import numpy as np  # noqa: PLC0415 (only the tests of the real service need it)
+    from onnx import TensorProto, helper, numpy_helper, save  # noqa: PLC0415 (as above)
+
+    nodes = [
+        helper.make_node("Add", ["x", "bias"], ["score"]),
+        helper.make_node("Sigmoid", ["score"], ["p"]),
+        helper.make_node("Sub", ["one", "p"], ["q"]),
+        helper.make_node("Concat", ["q", "p"], ["probabilities"], axis=1),
+    ]
+    constants = {"one": [1.0], "bias": [bias]}
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, None])],
+        [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in constants.items()],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), str(path))
 
 
 def _register(registry: Registry, model: str, folder: Path, *, tag: bool) -> Release:
@@ -116,6 +147,7 @@ class World:
     model: str
     ports: dict[str, int]
     workers: int = 1
+    command: Sequence[str] = COMMAND
     declared: dict[str, PinnedRelease] = field(default_factory=dict)
     made: list[LocalTarget] = field(default_factory=list)
 
@@ -155,7 +187,7 @@ class World:
     def make_target(self, repository: Repository, deployment: Deployment) -> LocalTarget:
         """Return a local target that runs the tiny service."""
         target = LocalTarget.of(repository, deployment)
-        target.command = COMMAND
+        target.command = self.command
         self.made.append(target)
         return target
 
@@ -168,7 +200,7 @@ class World:
     def target(self, environment: str = "staging") -> LocalTarget:
         """Return the target of an environment."""
         target = LocalTarget(
-            self.repository, environment, self.model, self.ports[environment], self.workers, command=COMMAND
+            self.repository, environment, self.model, self.ports[environment], self.workers, command=self.command
         )
         self.made.append(target)
         return target

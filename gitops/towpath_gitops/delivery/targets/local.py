@@ -41,7 +41,7 @@ COMMAND: Final = (sys.executable, "-m", "towpath_bento")
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _STOP_S = 20.0  # to finish the requests in flight; then it is killed
-_OLD_ERROR_S = 5.0  # how long a worker may go on reporting the error of the pointer before
+_OLD_ERROR_S = 10.0  # how long a worker may go on reporting the error of the pointer before
 _LOG_LINES = 15
 
 _Record = TypeVar("_Record", bound=Record)
