@@ -30,17 +30,12 @@ CITIES = ("Delft", "Gent", "Łódź")
 START_S, STOP_S = 60, 10
 
 
-def column(name: str, kind: str, **more: Any) -> Column:
-    """Return a column of a signature."""
-    return Column(name=name, type=kind, **more)
-
-
 COLUMNS = (
-    column("distance km", "number", minimum=0),
-    column("hour", "integer", nullable=True, minimum=0, maximum=23),
-    column("holiday", "boolean", nullable=True),
-    column("city", "string", nullable=True, categories=CITIES),
-    column("note", "string"),
+    Column(name="distance km", type="number", minimum=0),
+    Column(name="hour", type="integer", nullable=True, minimum=0, maximum=23),
+    Column(name="holiday", type="boolean", nullable=True),
+    Column(name="city", type="string", nullable=True, categories=CITIES),
+    Column(name="note", type="string"),
 )
 ROW: dict[str, Any] = {"distance km": 3.5, "hour": 9, "holiday": True, "city": "Gent", "note": "rain"}
 SPARSE: dict[str, Any] = {"distance km": 0, "hour": None, "note": ""}
@@ -204,9 +199,9 @@ class Service:
             assert time.monotonic() < end, version
             time.sleep(0.02)
 
-    def predict(self, *rows: dict[str, Any], **more: Any) -> httpx.Response:
+    def predict(self, *rows: dict[str, Any], entity: str | None = None) -> httpx.Response:
         """Ask for predictions."""
-        return self.client.post("/v1/predict", json={"rows": list(rows), **more})
+        return self.client.post("/v1/predict", json={"rows": list(rows), "entity": entity})
 
     @property
     def log(self) -> str:

@@ -79,7 +79,8 @@ def _open_xgboost(path: Path) -> Booster:
 
     try:
         booster = xgboost.Booster({"nthread": 1}, model_file=path)
-    except xgboost.core.XGBoostError as error:
+    except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:
+        # It quotes the file's first byte in its message and then fails to decode that.
         raise InvalidFileError(f"{path} is not an XGBoost model", why=str(error).splitlines()[0]) from error
     best = booster.attr("best_iteration")  # set by early stopping; scikit-learn's interface stops there as well
     rounds = (0, int(best) + 1) if best else (0, 0)
