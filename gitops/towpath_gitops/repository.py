@@ -20,22 +20,13 @@ from towpath_gitops.errors import (
     UncleanRepositoryError,
 )
 from towpath_gitops.git import Git, failure, rejection
+from towpath_gitops.trees import Entry, checked_path, content_of, files_of, refuse_link
 
 _FILE = "100644"
-_FORBIDDEN_MODES = {"120000": "a symbolic link", "160000": "a submodule"}
 _FETCH_TRIES = 4
 # Separated by NUL, the one character that neither a name nor a message can hold.
 _LOG_FORMAT = "--format=%H%x00%P%x00%an%x00%ae%x00%ce%x00%cI%x00%B"
 _LOG_FIELDS = 7
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a tree."""
-
-    mode: str
-    blob: str
-    path: str
 
 
 @dataclass(frozen=True)
@@ -159,12 +150,6 @@ class Repository:
             UncleanRepositoryError: there is no remote.
             UnavailableError: it cannot be reached.
         """
-        if self.git.attempt("remote", "get-url", self.remote).returncode:
-            raise UncleanRepositoryError(
-                f"The repository has no remote called {self.remote}",
-                why="Proposals, approvals and the ledger live on a remote that others see.",
-                hint=f"git remote add {self.remote} ADDRESS && git push --set-upstream {self.remote} {self.branch}",
-            )
         shallow = self.git.text("rev-parse", "--is-shallow-repository") == "true"
         arguments = ["fetch", "--quiet", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--refmap="]
         arguments += ["--unshallow"] if shallow else []  # ancestry is asked for, which a shallow clone cannot tell
@@ -173,10 +158,19 @@ class Repository:
             result = self.git.attempt(*arguments, self.remote, *specs)
             if result.returncode == 0:
                 return
+            self._require_remote()
             error = failure(arguments, result.stderr)
             if not isinstance(error, ConflictError) or wait == _FETCH_TRIES - 1:
                 raise error
             time.sleep(0.1 * 2**wait)  # another process of ours is fetching: it holds the lock for milliseconds
+
+    def _require_remote(self) -> None:
+        if self.git.attempt("remote", "get-url", self.remote).returncode:
+            raise UncleanRepositoryError(
+                f"The repository has no remote called {self.remote}",
+                why="Proposals, approvals and the ledger live on a remote that others see.",
+                hint=f"git remote add {self.remote} ADDRESS && git push --set-upstream {self.remote} {self.branch}",
+            )
 
     def _mirror(self, ref: str) -> str:
         """Return where this clone keeps the remote's `ref`."""
@@ -239,19 +233,19 @@ class Repository:
             InvalidFileError: one is a symbolic link or a submodule, or its name leaves the folder.
             NotFoundError: the commit does not exist in this clone.
         """
-        found = self._listing(commit, folder)
+        listed = self._listing(commit)
+        within = f"{folder.rstrip('/')}/" if folder else ""
+        found = [entry for entry in listed if entry.path == folder or entry.path.startswith(within)]
         for entry in found:
-            _refuse_link(entry)
+            refuse_link(entry)
             checked_path(entry.path)
         return found
 
-    def _listing(self, commit: str, folder: str = "") -> Sequence[Entry]:
-        result = self.git.attempt("ls-tree", "-r", "-z", "--full-tree", commit, *([folder] if folder else []))
-        if result.returncode:
+    def _listing(self, commit: str) -> Sequence[Entry]:
+        exact = commit if re.fullmatch(r"[0-9a-f]{40}", commit) else self.resolve(commit)
+        if exact is None:
             raise NotFoundError(f"No commit {commit} in this clone", hint="git fetch")
-        lines = filter(None, result.stdout.decode(errors="surrogateescape").split("\0"))
-        parts = (line.split("\t", 1) for line in lines)
-        return [Entry(about.split(" ")[0], about.split(" ")[2], path) for about, path in parts]
+        return files_of(self.root, exact)
 
     def list(self, commit: str, folder: str = "") -> list[str]:
         """Return the paths, from the root, of the files of a commit below `folder`."""
@@ -264,7 +258,7 @@ class Repository:
             InvalidFileError: it is a symbolic link or a submodule.
         """
         found = [entry for entry in self.entries(commit, path) if entry.path == path]
-        return self.git.run("cat-file", "blob", found[0].blob) if found else None
+        return content_of(self.root, found[0].blob) if found else None
 
     def read(self, commit: str, path: str) -> str | None:
         """Return the text of a file in a commit, or None when it is not there.
@@ -404,29 +398,9 @@ class Repository:
             )
         brought = {path: there.get(path) for path in paths}
         for entry in filter(None, brought.values()):
-            _refuse_link(entry)
+            refuse_link(entry)
         blobs = {path: (entry.mode, entry.blob) if entry else None for path, entry in brought.items()}
         return self._commit_blobs([ours, theirs], ours, blobs, message)
-
-
-def _refuse_link(entry: Entry) -> None:
-    if entry.mode in _FORBIDDEN_MODES:
-        raise InvalidFileError(
-            f"{entry.path} is {_FORBIDDEN_MODES[entry.mode]}", why="Only plain files are read from git."
-        )
-
-
-def checked_path(path: str) -> str:
-    """Return `path` when it is a plain relative path inside a repository.
-
-    Raises:
-        InvalidFileError: it is absolute, climbs, names git's own folder, or holds control characters.
-    """
-    parts = path.split("/")
-    hostile = any(part in {"", ".", ".."} or part.lower() == ".git" for part in parts)
-    if hostile or "\\" in path or re.search(r"[\x00-\x1f\x7f]", path):
-        raise InvalidFileError(f"{path!r} is not a path inside the repository")
-    return path
 
 
 def _commit_info(fields: Sequence[str]) -> CommitInfo:

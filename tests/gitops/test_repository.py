@@ -18,7 +18,8 @@ from towpath_gitops.errors import (
     UncleanRepositoryError,
 )
 from towpath_gitops.git import redacted
-from towpath_gitops.repository import Repository, checked_path, emails
+from towpath_gitops.repository import Repository, emails
+from towpath_gitops.trees import checked_path
 
 MAIN = "refs/heads/main"
 RunGit = Callable[..., str]

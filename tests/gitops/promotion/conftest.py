@@ -71,6 +71,7 @@ class FolderStore:
     """Releases in a folder: the smallest store that keeps the promises of a registry."""
 
     def __init__(self, root: Path) -> None:
+        """Keep everything below `root`."""
         self.root = root
 
     def releases(self) -> list[Release]:

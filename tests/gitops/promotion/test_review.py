@@ -216,8 +216,8 @@ def test_an_experiment_cannot_be_smuggled_in(world: Any) -> None:
     pull = _promote(world, release)
 
     def smuggle(text: str) -> str:
-        pinned = parse_deployment(text, source="x").release
-        return text.replace("experiment: null", f"experiment: {{challenger: {pinned.model_dump_json(by_alias=True)}, mode: ab, share: 0.5}}")  # fmt: skip
+        pinned = parse_deployment(text, source="x").release.model_dump_json(by_alias=True)
+        return text.replace("experiment: null", f"experiment: {{challenger: {pinned}, mode: ab, share: 0.5}}")
 
     _amend(world, pull, {STAGING: smuggle})
     assert "experiment" in _rules(world, pull.number)
