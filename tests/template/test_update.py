@@ -11,7 +11,7 @@ Render = Callable[..., Path]
 
 OWNERS_EDITS = {
     "model.yaml": [("until: 2013-04-01", "until: 2013-06-01"), ("min: 0.60", "min: 0.62")],
-    "src/flights/features.py": [("min_frequency=50", "min_frequency=20")],
+    "src/flights/features.py": [("unknown_value=-1", "unknown_value=-2")],
     "gitops/policy.yaml": [("soak: 0s", "soak: 10m")],
     ".github/CODEOWNERS": [("/.github/ reviewer@example.com", "/.github/ lee@example.com")],
 }

@@ -17,7 +17,10 @@ Booster = Callable[[Any], NDArray[np.floating[Any]]]
 XGBOOST: Final = "booster.ubj"
 LIGHTGBM: Final = "booster.txt"
 # What a pipeline may hold besides scikit-learn's own estimators, which skops knows and trusts itself.
-TRUSTED: Final = ("numpy.dtype",)
+TRUSTED: Final = (
+    "numpy.dtype",
+    "sklearn.compose._column_transformer.make_column_selector",  # three plain values; calling it only picks columns
+)
 
 
 class NativeEngine:

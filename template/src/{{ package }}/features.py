@@ -1,14 +1,16 @@
-"""How columns become features. Leave `features` out of model.yaml and Towpath derives this from the schema."""
+"""How columns become features. Leave `features` out of model.yaml and Towpath derives them from the schema."""
 
+import numpy as np
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OrdinalEncoder
 
 
 def build() -> ColumnTransformer:
-    """Return the transformer, unfitted: numbers as they are (trees need no scaling), words one column per value.
+    """Return the transformer, unfitted: numbers as they are, each word as its place in the alphabet, -1 for a new one.
 
-    Values that training saw fewer than 50 times, or never, share one column.
+    Trees split such codes as they need and have a branch for missing numbers. Use scikit-learn's own transformers: they
+    become part of the graph that is served; a function of your own cannot.
     """
-    words = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=50, sparse_output=False)
+    words = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)
     numbers = ("numbers", "passthrough", make_column_selector(dtype_include="number"))
     return ColumnTransformer([numbers, ("words", words, make_column_selector(dtype_exclude="number"))])
