@@ -108,7 +108,8 @@ class ModelServer:
         except ProblemError as problem:
             answer = problem_answer(problem)
         except ClientGoneError:
-            return
+            # Nobody reads it, but BentoML's own timeout waits for an answer, and holds up the end of the process.
+            answer = problem_answer(ProblemError(HTTPStatus.REQUEST_TIMEOUT, "The body was not completed."))
         except Exception:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))

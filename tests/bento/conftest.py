@@ -1,6 +1,5 @@
 """Tiny models made by hand, and services that really run on free ports."""
 
-import json
 import os
 import signal
 import socket
@@ -21,7 +20,7 @@ from towpath_bento.wire import Codec
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.artifact import GOLDEN, GRAPH, SIGNATURE, manifest_digest
 from towpath_gitops.records.golden import Case, Golden
-from towpath_gitops.records.pointer import POINTER, POINTER_VARIABLE, WORKERS, LanePointer, Pointer, Split
+from towpath_gitops.records.pointer import POINTER, POINTER_VARIABLE, LanePointer, Pointer, Split
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Column, Signature, Task
 
@@ -314,6 +313,17 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert stop(running) < STOP_S
 
 
-def states(service: Service) -> list[dict[str, Any]]:
-    """Return what the workers have written about themselves."""
-    return [json.loads(path.read_text()) for path in sorted((service.folder / WORKERS).glob("*.json"))]
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services that the test itself ends, or that are ended after it."""
+    running: list[Service] = []
+
+    def begin(**options: Any) -> Service:  # noqa: ANN401 (passed on)
+        running.append(start(tmp_path / f"launched{len(running)}", **options))
+        return running[-1]
+
+    yield begin
+    for service in running:
+        if service.process.poll() is None:
+            stop(service)
+        service.client.close()

@@ -1,0 +1,148 @@
+"""A release becomes a Bento: the service, the release's artifact and the few libraries that serving needs, pinned."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import towpath_gitops
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from towpath_gitops.errors import DeliveryError, MissingDependencyError, NotFoundError
+from towpath_gitops.records.artifact import SIGNATURE, check_artifact
+from towpath_gitops.records.parsing import dump_yaml, parse_json
+from towpath_gitops.records.release import Release
+from towpath_gitops.records.signature import Signature
+
+import towpath_bento
+from towpath_bento.engines.native import LIGHTGBM, XGBOOST
+from towpath_bento.packaged import MODEL_FOLDER, RELEASE_FILE
+
+SERVICE: Final = "service.py"
+_SERVING: Final = ("bentoml", "msgspec", "numpy", "prometheus-client", "pydantic", "ruamel.yaml")
+_NATIVE: Final = ("pandas", "scikit-learn", "skops")
+_BOOSTERS: Final = {XGBOOST: "xgboost", LIGHTGBM: "lightgbm"}
+_OURS: Final = (towpath_gitops, towpath_bento)
+_NOT_CODE: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@dataclass(frozen=True)
+class PackagedBento:
+    """A Bento in a folder: `bentoml serve FOLDER` runs it, `FOLDER/env/docker/Dockerfile` builds its image."""
+
+    tag: str
+    folder: Path
+    requirements: tuple[str, ...]
+
+
+def package(release: Release, artifact: Path, code: Path, into: Path) -> PackagedBento:
+    """Build a Bento that serves `release` by itself.
+
+    The Bento holds the files of the folder `code` (`service.py` among them), the artifact, and Towpath's own serving
+    code, so that its environment needs neither an index with Towpath in it nor any training library.
+
+    Args:
+        release: what is packaged.
+        artifact: the folder with its files; compared with the release's digest before anything in it is opened.
+        code: the `bento/` folder of the commit that is deployed.
+        into: where the Bento's folder is made, as `<model>/<version>`; one that is there already is replaced.
+
+    Raises:
+        DigestMismatchError: the artifact is not the release's.
+        NotFoundError: `code` holds no `service.py`.
+        MissingDependencyError: a library that the Bento needs is not installed here, so its version cannot be pinned.
+        DeliveryError: `bentoml build` fails; its output is the reason.
+    """
+    check_artifact(artifact, release.artifact)
+    if not (code / SERVICE).is_file():
+        raise NotFoundError(f"There is no {SERVICE} in {code}", hint="It is part of every model repository: bento/.")
+    signature = parse_json((artifact / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
+    pins = requirements(_roots(artifact, signature))
+    version = f"{release.semver}-{release.short_id}"
+    with tempfile.TemporaryDirectory(prefix="towpath-package-") as scratch:
+        context, home = Path(scratch, "context"), Path(scratch, "home")
+        _fill(context, release, artifact, code)
+        (context / "bentofile.yaml").write_text(dump_yaml(_options(release, pins)))
+        _build(context, home, version)
+        built = home / "bentos" / release.model / version
+        folder = into / release.model / version
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(built, folder)
+    return PackagedBento(f"{release.model}:{version}", folder, pins)
+
+
+def requirements(roots: Iterable[str]) -> tuple[str, ...]:
+    """Return `name==version` for `roots` and everything they need, as installed here, sorted.
+
+    What was tested is what is packaged, and no resolver decides anything when an image is built.
+
+    Raises:
+        MissingDependencyError: one of them is not installed here.
+    """
+    found: dict[str, str] = {}
+    waiting = [Requirement(root) for root in roots]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError as error:
+            raise MissingDependencyError(
+                f"{name} is not installed, so its version cannot be pinned",
+                hint="Install it with: pip install 'towpath[bento]'",
+            ) from error
+        found[name] = distribution.version
+        waiting += _needs(distribution, extras)
+    return tuple(f"{name}=={version}" for name, version in sorted(found.items()))
+
+
+def _needs(distribution: metadata.Distribution, extras: frozenset[str]) -> Iterator[Requirement]:
+    for line in distribution.requires or ():
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+            yield requirement
+
+
+def _roots(artifact: Path, signature: Signature) -> tuple[str, ...]:
+    if signature.engine == "onnx":
+        return (*_SERVING, "onnxruntime")
+    return (*_SERVING, *_NATIVE, *(library for name, library in _BOOSTERS.items() if (artifact / name).is_file()))
+
+
+def _fill(context: Path, release: Release, artifact: Path, code: Path) -> None:
+    shutil.copytree(code, context, ignore=_NOT_CODE)
+    shutil.copytree(artifact, context / MODEL_FOLDER)
+    (context / RELEASE_FILE).write_text(release.model_dump_json(by_alias=True, indent=2))
+    for module in _OURS:
+        shutil.copytree(Path(str(module.__file__)).parent, context / module.__name__, ignore=_NOT_CODE)
+
+
+def _options(release: Release, pins: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "service": f"{Path(SERVICE).stem}:service",
+        "labels": {"release": release.short_id, "semver": release.semver},
+        "include": ["*"],
+        "python": {"packages": list(pins), "lock_packages": False},
+        "docker": {"python_version": f"{sys.version_info.major}.{sys.version_info.minor}"},
+    }
+
+
+def _build(context: Path, home: Path, version: str) -> None:
+    environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    command = [sys.executable, "-m", "bentoml", "build", "--version", version, str(context)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DeliveryError("The release could not be packaged", why=(done.stderr or done.stdout).strip())
