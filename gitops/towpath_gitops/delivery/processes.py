@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 # The child writes its own process id, then becomes the program: killing us at any moment leaves no unknown child.
 _LAUNCH = 'echo $$ > "$0" && exec "$@"'
+
+_READS = 5
 
 
 def start(argv: Sequence[str], environment: Mapping[str, str], log: Path, pid_file: Path) -> int:
@@ -48,14 +51,24 @@ def has_variable(pid: int, name: str, value: str) -> bool:
     """Return whether a process was started with an environment variable: process ids are used again, by anybody."""
     wanted = f"{name}={value}"
     if sys.platform == "linux":
-        try:
-            return wanted.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        except OSError:  # gone, or somebody else's
-            return False
+        return wanted.encode() in _environment(pid)
     listing = subprocess.run(
         ["ps", "eww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return wanted in listing.stdout
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Return a process's environment on Linux; empty when it is gone or somebody else's."""
+    for _ in range(_READS):
+        try:
+            data = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return []
+        if data:
+            return data.split(b"\0")
+        time.sleep(0.001)  # it is just becoming another program, and has no environment for an instant
+    return []
 
 
 def end(pid: int, *, at_once: bool = False) -> None:

@@ -49,6 +49,8 @@ _MLFLOW_DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+# They speak of migrations and of each retry; what fails in the end is said by us.
+_LOG_LEVELS = {"mlflow": logging.WARNING, "alembic": logging.WARNING, "urllib3.connectionpool": logging.ERROR}
 
 
 class Registry:
@@ -221,7 +223,7 @@ class Registry:
             words = str(error).strip().splitlines() or [type(error).__name__]
             raise UnavailableError(
                 f"{doing} the model registry at {_shown(self.tracking_uri)} failed",
-                why=words[0][:300],
+                why=re.sub(r"//[^/@\s]+@", "//", words[0])[:300],  # a password may stand in the address
                 hint="Is it running, and is MLFLOW_TRACKING_URI right? Then try again.",
             ) from error
 
@@ -236,8 +238,8 @@ def _mlflow() -> Any:  # noqa: ANN401 (MLflow has no types)
         raise MissingDependencyError(
             "MLflow is not installed", why=str(error), hint="pip install 'towpath[registry]'"
         ) from error
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
     return mlflow
 
 

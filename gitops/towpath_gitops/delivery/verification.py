@@ -1,7 +1,8 @@
 """Verification: the running service is asked who it is, and its golden requests, whose answers are known.
 
-Values must lie within `TOLERANCE` of those recorded in training (relative where they exceed 1). Where the same release was answered by the same code
-in this environment before, the very bytes must be the same: that is what makes a rollback a return.
+Values must lie within `TOLERANCE` of those recorded in training (relative where they exceed 1). Where the same release
+was answered by the same code in this environment before, the very bytes must be the same: that is what makes a rollback
+a return.
 """
 
 import json

@@ -239,7 +239,8 @@ class LocalTarget:
         return Waiting(f"the workers to load generation {pointer.generation}")
 
     def _not_answering(self) -> Result:
-        if not (self.folder / PID).exists() or self._process():  # the child has not written its number yet, or runs
+        pid = self._number()
+        if pid is None or processes.alive(pid):  # None: the child has not written it yet
             return Waiting("the service to answer")
         return Failed(
             DeliveryError(
@@ -292,12 +293,17 @@ class LocalTarget:
 
     def _process(self) -> int | None:
         """Return the id of our service process; None when it has ended, whoever uses its number now."""
+        pid = self._number()
+        if pid is None or not processes.alive(pid):
+            return None
+        return pid if processes.has_variable(pid, POINTER_VARIABLE, str(self.folder / POINTER)) else None
+
+    def _number(self) -> int | None:
+        """Return the process id that the service has written down."""
         try:
-            pid = int((self.folder / PID).read_text())
+            return int((self.folder / PID).read_text())
         except (FileNotFoundError, ValueError):
             return None
-        ours = processes.alive(pid) and processes.has_variable(pid, POINTER_VARIABLE, str(self.folder / POINTER))
-        return pid if ours else None
 
     def _read(self, name: str, record: type[_Record]) -> _Record | None:
         try:

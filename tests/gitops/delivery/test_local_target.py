@@ -1,0 +1,158 @@
+"""The service process on this machine: started, adopted, restarted, stopped, and told from strangers."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from towpath_gitops.delivery import processes
+from towpath_gitops.errors import UnavailableError
+from towpath_gitops.records.evidence import Verdict
+from towpath_gitops.records.pointer import Pointer
+
+if TYPE_CHECKING:
+    from tests.gitops.delivery.conftest import Publish, World
+
+
+def _pid(world: "World") -> int:
+    pid = world.target().observe().details["pid"]
+    assert isinstance(pid, int)
+    return pid
+
+
+def test_the_child_sees_no_secret(world: "World", publish: "Publish", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a handful of variables are handed on."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    world.declare(publish())
+    world.reconcile()
+    seen = Path(f"/proc/{_pid(world)}/environ").read_bytes()
+    assert b"hunter2" not in seen
+    assert b"TOWPATH_POINTER=" in seen
+
+
+def test_it_outlives_whoever_started_it(world: "World", publish: "Publish") -> None:
+    """The service has a session of its own: closing the terminal does not end it."""
+    world.declare(publish())
+    world.reconcile()
+    assert os.getsid(_pid(world)) == _pid(world) != os.getsid(0)
+
+
+def test_each_swap_is_a_new_generation_of_the_pointer(world: "World", publish: "Publish") -> None:
+    """The generation grows, also on the way back."""
+    one, two = publish(0.0), publish(1.0)
+    generations = []
+    for release in (one, two, one):
+        world.declare(release)
+        world.reconcile()
+        pointer = Pointer.model_validate_json((world.target().folder / "pointer.json").read_text())
+        assert pointer.lanes["champion"].release == release.id
+        generations.append(pointer.generation)
+    assert generations == [1, 2, 3]
+
+
+def test_another_port_moves_the_service(world: "World", publish: "Publish") -> None:
+    """The process on the old port ends, one on the new port answers."""
+    release = publish()
+    world.declare(release)
+    world.reconcile()
+    old = world.ports["staging"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        world.ports["staging"] = probe.getsockname()[1]
+    world.declare(release)
+    assert world.reconcile().verdict is Verdict.PASS
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", old)) != 0
+
+
+def test_a_stranger_on_the_port_is_named(world: "World", publish: "Publish") -> None:
+    """Another program there is neither asked to load anything nor ended."""
+    world.declare(publish())
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", world.ports["staging"]))
+        stranger.listen()
+        with pytest.raises(UnavailableError, match=rf"Port {world.ports['staging']} is taken"):
+            world.reconcile()
+
+
+def test_the_service_of_another_environment_is_a_stranger(world: "World", publish: "Publish") -> None:
+    """Two environments that were given the same port do not answer for each other."""
+    release = publish()
+    world.declare(release)
+    world.reconcile()
+    world.ports["production"] = world.ports["staging"]
+    world.declare(release, "production")
+    with pytest.raises(UnavailableError, match=f"{world.model} in staging answers there"):
+        world.reconcile("production")
+    assert world.reconcile().changed is False
+
+
+def test_an_orphan_that_answers_as_ours_is_replaced(world: "World", publish: "Publish") -> None:
+    """A service whose process number was lost is ended by the numbers that it gives itself, and started again."""
+    world.declare(publish())
+    world.reconcile()
+    orphan = _pid(world)
+    for name in ("service.pid", "service.json"):
+        (world.target().folder / name).unlink()
+    assert world.reconcile().verdict is Verdict.PASS
+    assert not processes.alive(orphan)
+
+
+def test_a_number_that_somebody_else_has_now_is_left_alone(world: "World", publish: "Publish") -> None:
+    """After a restart of the machine an old process number may be anybody's: it is neither adopted nor ended."""
+    world.declare(publish())
+    world.reconcile()
+    os.kill(_pid(world), signal.SIGKILL)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as somebody:
+        (world.target().folder / "service.pid").write_text(str(somebody.pid))
+        assert world.reconcile().verdict is Verdict.PASS
+        world.target().stop()
+        assert somebody.poll() is None
+        somebody.communicate(b"\n")
+
+
+def test_stopping_twice_is_fine(world: "World", publish: "Publish") -> None:
+    """Nothing to stop is a success; what was declared is served again by the next run."""
+    world.declare(publish())
+    world.reconcile()
+    pid = _pid(world)
+    world.target().stop()
+    world.target().stop()
+    assert not processes.alive(pid)
+    assert world.target().observe().running is False
+    assert world.reconcile().verdict is Verdict.PASS
+
+
+def test_an_experiment_has_its_challenger_in_a_lane(world: "World", publish: "Publish") -> None:
+    """Both releases are fetched and pointed to, with the share of requests."""
+    one, two = publish(0.0), publish(1.0)
+    experiment = {"challenger": _pinned(two), "mode": "shadow", "share": 0.25}
+    world.declare(one, experiment=experiment)
+    world.reconcile()
+    pointer = json.loads((world.target().folder / "pointer.json").read_text())
+    assert {name: lane["release"] for name, lane in pointer["lanes"].items()} == {"champion": one.id, "shadow": two.id}
+    assert pointer["split"]["share"] == 0.25
+
+
+def _pinned(release: object) -> object:
+    from towpath_gitops.records.deployment import PinnedRelease  # noqa: PLC0415 (used once)
+
+    return PinnedRelease.of(release).plain()  # type: ignore[arg-type]  # a release
+
+
+def test_a_process_that_has_ended_is_not_alive(tmp_path: Path) -> None:
+    """Neither a zombie of ours nor a number that nobody has."""
+    pid = processes.start(["true"], dict(os.environ), tmp_path / "log", tmp_path / "pid")
+    until = time.monotonic() + 10
+    while processes.alive(pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not processes.alive(pid)
+    assert not processes.has_variable(pid, "PATH", os.environ["PATH"])
+    assert (tmp_path / "pid").read_text() == f"{pid}\n"
+    processes.end(pid)
