@@ -8,7 +8,7 @@ from typing import Self
 from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Ledger
 from towpath_gitops.delivery.registry import Registry
-from towpath_gitops.errors import InvalidFileError, NotFoundError
+from towpath_gitops.errors import InvalidFileError, NotFoundError, TowpathError
 from towpath_gitops.forges import FORGES
 from towpath_gitops.forges.base import Forge
 from towpath_gitops.promotion.desk import Desk
@@ -68,6 +68,14 @@ class Workspace:
         """The commit of the remote's main branch, freshly fetched."""
         self.repository.fetch()
         return self.repository.main()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there is a main branch on a remote, from which the policy can be read."""
+        try:
+            return bool(self.policy)
+        except TowpathError:
+            return False
 
     @cached_property
     def policy(self) -> Policy:

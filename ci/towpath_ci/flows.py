@@ -1,0 +1,111 @@
+"""Run a flow of the repository in this process, and tell what its stages do."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from datetime import UTC, datetime
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+from towpath_gitops.errors import InvalidFileError, NotFoundError
+
+from towpath_ci.console import mark, plain, stderr, working
+
+# Prefect's own lines go to its page only; the console shows one line for each stage instead.
+_QUIET: Final = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_LEVEL": "INFO"}
+
+
+def run_flow(root: Path, name: str, since: datetime | None, until: datetime | None) -> Any:  # noqa: ANN401 (the owner's flow may return anything)
+    """Run the flow `name` of `root`/flows/`name`.py against the repository's Prefect API; return what it returns.
+
+    A moment without a time zone is in UTC.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InvalidFileError: it holds no flow of that name.
+        UnavailableError: Prefect's server does not start. Whatever the flow raises passes through.
+    """
+    from towpath_flows.server import ensure_api, local_api  # noqa: PLC0415 (verbs that look do without)
+
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
+    with working("Prefect's server"):
+        ensure_api(root)
+    with local_api(root), chdir(root):
+        with working("Loading the flow and its libraries"):
+            flow = _load(root / "flows" / f"{name}.py", name)
+        with _told():
+            return flow(since=_aware(since), until=_aware(until))
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
+def _load(path: Path, name: str) -> Callable[..., Any]:
+    if not path.is_file():
+        raise NotFoundError(f"There is no {path}", why=f"`towpath {name}` runs the flow `{name}` in it.")
+    spec = spec_from_file_location(f"towpath_flow_{name}", path)
+    if spec is None or spec.loader is None:
+        raise InvalidFileError(f"{path} cannot be loaded as Python")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise InvalidFileError(f"{path} holds no flow called {name}", hint=f"Define it: @flow def {name}(since, until)")
+    flow: Callable[..., Any] = found
+    return flow
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Show what the stages of the flow log, for as long as it runs."""
+    teller = _Teller()
+    loggers = [logging.getLogger(name) for name in ("prefect.task_runs", "prefect.flow_runs", "towpath")]
+    for logger in loggers:
+        logger.addHandler(teller)
+    try:
+        with teller:
+            yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(teller)
+
+
+class _Teller(logging.Handler):
+    """Shows each stage as it ends, its words below it, and on a terminal what runs now."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._console = stderr()
+        self._status = self._console.status("Starting") if self._console.is_terminal else None
+        self._last = monotonic()
+
+    def __enter__(self) -> None:
+        if self._status:
+            self._status.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one line of a stage."""
+        stage = str(getattr(record, "task_name", "")) or "flow"
+        words = record.getMessage()
+        if words.startswith("Finished in state Completed") and stage != "flow":
+            now = monotonic()
+            self._print(f"{mark('ok')} {plain(stage)} [dim]{now - self._last:.1f} s[/]")
+            self._last = now
+        elif record.levelno == logging.WARNING:
+            self._print(f"  {mark('warn')} {plain(words)}")
+        elif record.levelno == logging.INFO and getattr(record, "funcName", "") in {"say", "warn"}:
+            self._print(f"  [dim]{plain(words)}[/]")
+            if self._status:
+                self._status.update(f"{plain(stage)}: {plain(words)}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
