@@ -142,7 +142,7 @@ def _options(release: Release, pins: tuple[str, ...]) -> dict[str, object]:
 
 def _build(context: Path, home: Path, version: str) -> None:
     environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-    command = [sys.executable, "-m", "bentoml", "build", "--version", version, str(context)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "bentoml", "build", "--version", version, "."]
+    done = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DeliveryError("The release could not be packaged", why=(done.stderr or done.stdout).strip())

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 (the fixtures' own types live in conftest, which tests cannot import)
 import os
 import signal
 import socket
@@ -26,13 +27,6 @@ def code(tmp_path: Path) -> Path:
         'from towpath_bento.server import model_server\n\nservice = model_server("tiny")\n'
     )
     return folder
-
-
-@pytest.fixture
-def bento(tmp_path: Path, code: Path, tiny: Callable[..., Any]) -> tuple[PackagedBento, Any]:
-    """A packaged Bento and its release."""
-    made = tiny()
-    return package(made.release, made.folder, code, tmp_path / "bentos"), made
 
 
 @pytest.fixture
@@ -80,10 +74,12 @@ def _modules_beyond(allowed: set[str]) -> Iterator[str]:
 
 
 def test_a_bento_serves_its_release_alone(
-    bento: tuple[PackagedBento, Any], serve: Callable[[PackagedBento], str], row: dict[str, Any]
+    tmp_path: Path, code: Path, tiny: Callable[..., Any], serve: Callable[[PackagedBento], str], row: dict[str, Any]
 ) -> None:
     """Without a pointer, an index or a training library, a Bento answers as the release that was packaged."""
-    packed, made = bento
+    made = tiny()
+    packed = package(made.release, made.folder, code, tmp_path / "bentos")
+    _holds_what_serving_needs_and_no_more(packed, made)
     with httpx.Client(base_url=serve(packed), trust_env=False, timeout=10) as client:
         end = time.monotonic() + 60
         while True:
@@ -103,20 +99,6 @@ def test_a_bento_serves_its_release_alone(
     assert answer.json()["release"] == made.release.id
 
 
-def test_a_bento_holds_what_serving_needs_and_no_more(bento: tuple[PackagedBento, Any]) -> None:
-    """Its requirements are exact pins without a training library; service, release and artifact are inside."""
-    packed, made = bento
-    names = {pin.partition("==")[0] for pin in packed.requirements}
-    assert not names & TRAINING
-    assert {"bentoml", "onnxruntime", "msgspec", "numpy", "prometheus-client", "pydantic", "uvicorn"} <= names
-    written = (packed.folder / "env" / "python" / "requirements.txt").read_text().split()
-    assert set(packed.requirements) <= set(written)
-    inside = {path.name for path in (packed.folder / "src").iterdir()}
-    assert {"service.py", "release.json", "model", "towpath_bento", "towpath_gitops"} <= inside
-    assert (packed.folder / "env" / "docker" / "Dockerfile").is_file()
-    assert packed.tag == f"tiny:1.0.1-{made.release.short_id}"
-
-
 def test_what_cannot_be_packaged_is_refused(tmp_path: Path, code: Path, tiny: Callable[..., Any]) -> None:
     """A changed artifact, a folder without a service, a broken service: each is told, and nothing is left behind."""
     made = tiny()
@@ -131,6 +113,18 @@ def test_what_cannot_be_packaged_is_refused(tmp_path: Path, code: Path, tiny: Ca
     with pytest.raises(DigestMismatchError):
         package(made.release, made.folder, code, into)
     assert not into.exists()
+
+
+def _holds_what_serving_needs_and_no_more(packed: PackagedBento, made: Any) -> None:
+    names = {pin.partition("==")[0] for pin in packed.requirements}
+    assert not names & TRAINING
+    assert {"bentoml", "onnxruntime", "msgspec", "numpy", "prometheus-client", "pydantic", "uvicorn"} <= names
+    written = (packed.folder / "env" / "python" / "requirements.txt").read_text().split()
+    assert set(packed.requirements) <= set(written)
+    inside = {path.name for path in (packed.folder / "src").iterdir()}
+    assert {"service.py", "release.json", "model", "towpath_bento", "towpath_gitops"} <= inside
+    assert (packed.folder / "env" / "docker" / "Dockerfile").is_file()
+    assert packed.tag == f"tiny:1.0.1-{made.release.short_id}"
 
 
 def test_a_library_that_is_not_here_cannot_be_pinned() -> None:
