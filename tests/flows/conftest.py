@@ -1,0 +1,132 @@
+"""A small shop's orders, some of them returned, and a model repository around them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from towpath_flows.data import Splits, load, split, validate
+from towpath_flows.project import Project
+from towpath_flows.training import Model, fit, tune
+
+ROWS = 1500
+
+SPEC = """\
+name: returns
+task: binary
+target: returned
+time: ordered_at
+entity: order_id
+exclude: [refund_days]
+data:
+  train: {file: data/orders.parquet}
+schema: shop.schema:Orders
+split: {validation: 0.2, test: 0.2}
+train: {frameworks: [xgboost, lightgbm], seed: 7, rounds: 40, patience: 10}
+tune: {trials: 0, folds: 2}
+gates:
+  - {metric: roc_auc, min: 0.6}
+"""
+
+SCHEMA = '''\
+"""What an order is."""
+
+import pandas as pd
+import pandera.pandas as pa
+
+
+class Orders(pa.DataFrameModel):
+    """One row per order."""
+
+    order_id: str = pa.Field(unique=True)
+    ordered_at: pd.DatetimeTZDtype = pa.Field(dtype_kwargs={"unit": "us", "tz": "UTC"})
+    amount: float = pa.Field(nullable=True, ge=0)
+    items: int = pa.Field(ge=1, le=50)
+    express: bool
+    country: str = pa.Field(isin=["DE", "FR", "IT"])
+    seller: str
+    coupon: str = pa.Field(nullable=True)
+    refund_days: float = pa.Field(nullable=True)
+    returned: bool
+'''
+
+
+def make_orders(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
+    """Return orders of which amount, country and items tell something about `returned`, and refund_days everything."""
+    random = np.random.default_rng(seed)
+    amount = random.gamma(2.0, 30.0, rows)
+    items = random.integers(1, 9, rows)
+    country = random.choice(["DE", "FR", "IT"], rows)
+    score = 0.03 * amount + 0.3 * (items - 4) + 1.2 * (country == "DE") - 2.5
+    returned = random.random(rows) < 1 / (1 + np.exp(-score))
+    return pd.DataFrame(
+        {
+            "order_id": [f"o{number:06d}" for number in range(rows)],
+            "ordered_at": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.arange(rows), unit="h"),
+            "amount": np.where(random.random(rows) < 0.1, np.nan, amount.round(2)),
+            "items": items,
+            "express": random.random(rows) < 0.3,
+            "country": country,
+            "seller": [f"seller {number}" for number in random.integers(0, 60, rows)],
+            "coupon": np.where(random.random(rows) < 0.5, None, random.choice(["SPRING", "VIP"], rows)),
+            "refund_days": np.where(returned, random.integers(1, 30, rows), np.nan),
+            "returned": returned,
+        }
+    )
+
+
+def make_project(root: Path, orders: pd.DataFrame, spec: str = SPEC, schema: str = SCHEMA) -> Project:
+    """Write a model repository to `root` and open it."""
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    (root / "src" / "shop").mkdir(parents=True, exist_ok=True)
+    (root / "src" / "shop" / "__init__.py").write_text('"""A shop."""\n')
+    (root / "src" / "shop" / "schema.py").write_text(schema)
+    (root / "model.yaml").write_text(spec)
+    orders.to_parquet(root / "data" / "orders.parquet", index=False)
+    return Project.open(root)
+
+
+@pytest.fixture(scope="session")
+def orders() -> pd.DataFrame:
+    """Return 1,500 orders, one an hour from 2026-01-01; do not change them in place."""
+    return make_orders()
+
+
+@pytest.fixture
+def new_project(tmp_path: Path, orders: pd.DataFrame) -> Callable[..., Project]:
+    """Return a function that makes a model repository; `spec` and `schema` are pairs of (old, new) text to replace."""
+
+    def build(
+        *, spec: tuple[str, str] = ("", ""), schema: tuple[str, str] = ("", ""), table: pd.DataFrame | None = None
+    ) -> Project:
+        assert spec[0] in SPEC
+        assert schema[0] in SCHEMA
+        rows = orders if table is None else table
+        return make_project(tmp_path, rows, SPEC.replace(*spec, 1), SCHEMA.replace(*schema, 1))
+
+    return build
+
+
+@pytest.fixture
+def project(new_project: Callable[..., Project]) -> Project:
+    """Return the shop's model repository as it stands."""
+    return new_project()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, orders: pd.DataFrame) -> Project:
+    """Return a model repository that all tests share: read from it only."""
+    return make_project(tmp_path_factory.mktemp("shop"), orders)
+
+
+@pytest.fixture(scope="session")
+def splits(shop: Project) -> Splits:
+    """Return the shop's orders in three parts."""
+    return split(shop, validate(shop, load(shop)).frame)
+
+
+@pytest.fixture(scope="session")
+def model(shop: Project, splits: Splits) -> Model:
+    """Return a model of the shop's orders, fitted with XGBoost's defaults."""
+    return fit(shop, splits, tune(shop, splits))
