@@ -7,9 +7,9 @@ from towpath_flows import stages
 
 
 @flow(name="train")
-def train(since: datetime | None = None, until: datetime | None = None, register: bool = True) -> str | None:
+def train(since: datetime | None = None, until: datetime | None = None, record: bool = True) -> str | None:
     """Return the id of the release that the rows between `since` and `until` gave (default: all of model.yaml's)."""
-    project = stages.open_project(clean=register)
+    project = stages.open_project(clean=record)
     table = stages.load(project, since, until)
     validated = stages.validate(project, table)
     parts = stages.split(project, validated)
@@ -24,7 +24,7 @@ def train(since: datetime | None = None, until: datetime | None = None, register
         stages.check_behaviour(project, exported, parts),
     ]
     stages.write_card(project, table, model, exported, parts, evidence)
-    return stages.register(project, table, model, exported, evidence) if register else None
+    return stages.register(project, table, model, exported, evidence) if record else None
 
 
 if __name__ == "__main__":
