@@ -80,7 +80,10 @@ def review(desk: Desk, number: int, *, now: datetime | None = None) -> Review:
         NotFoundError: there is no such pull request.
         UnavailableError: the remote or the registry does not answer.
     """
-    pull = desk.forge.get(number)
+    return _judge(desk, desk.forge.get(number), now)
+
+
+def _judge(desk: Desk, pull: Pull, now: datetime | None) -> Review:
     main = desk.repository.main()
     approved_by: tuple[str, ...] = ()
     try:
@@ -95,7 +98,7 @@ def review(desk: Desk, number: int, *, now: datetime | None = None) -> Review:
     except (InvalidFileError, NotFoundError) as error:
         reasons = [Reason(rule="unreadable", what=" ".join(f"{error.what} {error.why}".split()), mend=error.hint)]
     return Review(
-        number=number, title=pull.title, head=pull.head, main=main, reasons=tuple(reasons), approved_by=approved_by
+        number=pull.number, title=pull.title, head=pull.head, main=main, reasons=tuple(reasons), approved_by=approved_by
     )
 
 
@@ -111,7 +114,7 @@ def merge_reviewed(desk: Desk, number: int, *, now: datetime | None = None) -> P
     for _ in range(_TRIES):
         pull = desk.forge.get(number)
         if pull.state is not State.MERGED:
-            verdict = review(desk, number, now=now)
+            verdict = _judge(desk, pull, now)
             if not verdict.ok:
                 why = "\n".join(f"  - {reason}" for reason in verdict.reasons)
                 raise RefusedError(

@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from io import StringIO
 from typing import Any, TypeVar
 
@@ -72,6 +73,13 @@ def parse_yaml(text: str, model: type[Model], *, source: str) -> Model:
     Raises:
         InvalidFileError: naming every wrong field with its line, what was expected, and a near name for unknown keys.
     """
+    record: Model = _parsed(text, model, source)  # type: ignore[assignment]  # an instance of `model`, as cached by it
+    return record
+
+
+# Records are frozen, so that the same text may give the same record; reading YAML round trip takes milliseconds.
+@lru_cache(maxsize=128)
+def _parsed(text: str, model: type[BaseModel], source: str) -> BaseModel:
     document = load_yaml(text, source=source)
     if not isinstance(document, Mapping):
         raise InvalidFileError(f"{source} is empty or not a mapping", why=f"Expected the fields of {model.__name__}.")

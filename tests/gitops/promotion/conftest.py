@@ -14,10 +14,11 @@ from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Event, Fact, Ledger
 from towpath_gitops.errors import NotFoundError
 from towpath_gitops.forges.local import LocalForge
+from towpath_gitops.promotion.change import promote
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.records.artifact import check_artifact, manifest_digest
 from towpath_gitops.records.base import digest_of
-from towpath_gitops.records.deployment import ChangeType, parse_deployment
+from towpath_gitops.records.deployment import ChangeType, edited, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict, gate_digest
 from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
@@ -174,6 +175,14 @@ class World:
         commit = self.ada.commit([main], main, data, message)
         self.ada.push(commit, "refs/heads/main", main)
         return commit
+
+    def declare(self, environment: str, release: Release) -> None:
+        """Let main declare a release, as a merged promotion would, without the way there."""
+        path = layout.environment_path(environment, "flights")
+        self.ada.fetch()
+        text = self.ada.read(self.ada.main(), path) or ""
+        deployment = promote(parse_deployment(text, source=path), release, "by hand", None)
+        self.push({path: edited(text, deployment, source=path)})
 
     def record(
         self,

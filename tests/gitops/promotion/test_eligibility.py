@@ -1,0 +1,179 @@
+"""Each rule both ways: the sound case has no reason; one fault gives exactly that rule's reason."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from towpath_gitops.promotion.eligibility import Case, Reason, Upstream, eligible
+from towpath_gitops.records.base import digest_of
+from towpath_gitops.records.deployment import Change, ChangeType, Deployment, Hold, PinnedRelease
+from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
+from towpath_gitops.records.policy import Policy
+from towpath_gitops.records.release import Release
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+GATES = digest_of("gates")
+LOAD = digest_of("serve")
+
+
+def _release(version: int) -> Release:
+    digests = dict.fromkeys(("artifact", "schema", "data"), digest_of(version))
+    return Release(model="flights", version=version, semver=f"1.{version}.0", code="a" * 40, **digests)
+
+
+OLD, NEW = _release(1), _release(2)
+POLICY = Policy.model_validate(
+    {
+        "apiVersion": "towpath/v1",
+        "kind": "Policy",
+        "environments": [
+            {"name": "staging"},
+            {
+                "name": "production",
+                "evidence": {"evaluation": "7d", "comparison": "7d", "load": "1d"},
+                "soak": "1h",
+            },
+        ],
+    }
+)
+
+
+def _deployment(**fields: object) -> Deployment:
+    base = {"apiVersion": "towpath/v1", "kind": "Deployment", "model": "flights", "environment": "production"}
+    change = Change(type=ChangeType.PROMOTE, replaces=None, reason="first")
+    target = {"kind": "local", "port": 3000}
+    return Deployment.model_validate(
+        base | {"release": PinnedRelease.of(OLD), "change": change, "target": target} | fields
+    )
+
+
+def _evidence(kind: Kind, **fields: object) -> Evidence:
+    finding = Finding(gate="roc_auc ≥ 0.68", verdict=Verdict.PASS, message="It is 0.71")
+    values = {"kind": kind, "model": "flights", "release": NEW.id, "gates": LOAD if kind is Kind.LOAD else GATES}
+    values |= {"created": NOW - timedelta(hours=1), "findings": (finding,)}
+    values |= {"champion": OLD.id} if kind is Kind.COMPARISON else {}
+    return Evidence.model_validate(values | fields)
+
+
+def _case(**fields: object) -> Case:
+    sound = Case(
+        policy=POLICY,
+        deployment=_deployment(),
+        release=NEW,
+        replaces=OLD.id,
+        evidence={kind: _evidence(kind) for kind in (Kind.EVALUATION, Kind.COMPARISON, Kind.LOAD)},
+        gates={Kind.EVALUATION: GATES, Kind.COMPARISON: GATES, Kind.LOAD: LOAD},
+        champion=OLD.id,
+        upstream=Upstream(Verdict.PASS, NOW - timedelta(hours=2)),
+        now=NOW,
+    )
+    return replace(sound, **fields)
+
+
+def _with(kind: Kind, **fields: object) -> Case:
+    case = _case()
+    return replace(case, evidence={**case.evidence, kind: _evidence(kind, **fields)})
+
+
+def _without(kind: Kind) -> Case:
+    case = _case()
+    return replace(case, evidence={other: item for other, item in case.evidence.items() if other is not kind})
+
+
+def _finding(verdict: Verdict, **fields: object) -> Finding:
+    return Finding(gate="roc_auc ≥ 0.68", verdict=verdict, message="It is 0.41", **fields)
+
+
+def _one(case: Case) -> Reason:
+    (reason,) = eligible(case)
+    return reason
+
+
+def test_the_sound_case_has_no_reason_against_it() -> None:
+    """Everything green: eligible."""
+    assert eligible(_case()) == ()
+
+
+def _hold(release: Release) -> Deployment:
+    return _deployment(hold=Hold(blocked=(release.id,), reason="it was late", by="grace@example.org", since=NOW))
+
+
+FAULTS: list[tuple[str, Callable[[], Case], str]] = [
+    ("environment", lambda: _case(deployment=_deployment(environment="qa")), "no environment “qa”"),
+    ("compare_and_swap", lambda: _case(replaces=None), "It replaces nothing"),
+    ("compare_and_swap", lambda: _case(replaces=NEW.id), "now declares"),
+    ("compare_and_swap", lambda: _case(deployment=_deployment(release=None, change=None)), "declares nothing"),
+    ("blocked", lambda: _case(deployment=_hold(NEW)), "by grace@example.org: it was late"),
+    ("evidence_missing", lambda: _without(Kind.EVALUATION), "never a pass"),
+    ("evidence_missing", lambda: _without(Kind.COMPARISON), "towpath compare"),
+    ("evidence_bound", lambda: _with(Kind.EVALUATION, release=OLD.id), "not about flights 1.2.0"),
+    ("evidence_bound", lambda: _with(Kind.EVALUATION, model="boats"), "about boats"),
+    ("evidence_bound", lambda: _with(Kind.EVALUATION, environment="qa"), "measured in qa"),
+    ("evidence_bound", lambda: _with(Kind.LOAD, environment="production"), "not in staging"),
+    ("gates_changed", lambda: _with(Kind.EVALUATION, gates=LOAD), "other gates"),
+    ("gates_changed", lambda: _with(Kind.LOAD, gates=GATES), "other gates"),
+    ("gates_changed", lambda: _case(gates={Kind.COMPARISON: GATES, Kind.LOAD: LOAD}), "other gates"),
+    ("evidence_verdict", lambda: _with(Kind.EVALUATION, findings=()), "no finding"),
+    ("evidence_verdict", lambda: _with(Kind.EVALUATION, findings=(_finding(Verdict.FAIL),)), "fail: It is 0.41"),
+    ("evidence_verdict", lambda: _with(Kind.EVALUATION, findings=(_finding(Verdict.ERROR),)), "error: It is 0.41"),
+    (
+        "evidence_verdict",
+        lambda: _with(Kind.EVALUATION, findings=(_finding(Verdict.INCONCLUSIVE, needed_rows=12000),)),
+        "About 12,000 rows",
+    ),
+    ("evidence_expired", lambda: _with(Kind.EVALUATION, created=NOW - timedelta(days=7, seconds=1)), "good for 7d"),
+    ("evidence_expired", lambda: _with(Kind.LOAD, created=NOW - timedelta(days=2)), "good for 1d"),
+    ("evidence_future", lambda: _with(Kind.EVALUATION, created=NOW + timedelta(minutes=2)), "in the future"),
+    ("champion", lambda: _case(champion=None), "now declares nothing"),
+    ("champion", lambda: _with(Kind.COMPARISON, champion=None), "compared with nothing"),
+    ("upstream_verified", lambda: _case(upstream=Upstream(None, None)), "it never was"),
+    ("upstream_verified", lambda: _case(upstream=Upstream(Verdict.FAIL, NOW - timedelta(days=1))), "says fail"),
+    ("upstream_verified", lambda: _case(upstream=Upstream(Verdict.INCONCLUSIVE, None)), "says inconclusive"),
+    ("upstream_serving", lambda: _case(upstream=Upstream(Verdict.PASS, None)), "no longer serves"),
+    ("soak", lambda: _case(upstream=Upstream(Verdict.PASS, NOW - timedelta(minutes=59))), "shorter than the 1h"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "make", "words"), FAULTS, ids=[f"{rule}-{number}" for number, (rule, *_) in enumerate(FAULTS)]
+)
+def test_one_fault_gives_one_reason(rule: str, make: Callable[[], Case], words: str) -> None:
+    """The rule objects, in words that name the fault, and says what would mend it."""
+    reason = _one(make())
+    assert reason.rule == rule
+    assert words in str(reason)
+    assert reason.mend
+
+
+SOUND: list[Callable[[], Case]] = [
+    lambda: _with(Kind.EVALUATION, created=NOW - timedelta(days=7)),
+    lambda: _with(Kind.EVALUATION, created=NOW + timedelta(seconds=30)),
+    lambda: _with(Kind.LOAD, environment="staging"),
+    lambda: _case(deployment=_hold(OLD)),
+    lambda: _case(upstream=Upstream(Verdict.PASS, NOW - timedelta(hours=1))),
+    lambda: _case(deployment=_deployment(environment="staging"), evidence={}, upstream=Upstream(None, None)),
+]
+
+
+@pytest.mark.parametrize("make", SOUND)
+def test_the_edge_of_each_rule_is_inside(make: Callable[[], Case]) -> None:
+    """Just fresh enough, just soaked, within clock skew, measured upstream, first environment: all eligible."""
+    assert eligible(make()) == ()
+
+
+def test_all_reasons_are_told_at_once() -> None:
+    """A person mends everything in one go, not one refusal at a time."""
+    case = _case(deployment=_hold(NEW), evidence={}, upstream=Upstream(None, None), replaces=None)
+    rules = [reason.rule for reason in eligible(case)]
+    assert rules == ["compare_and_swap", "blocked", *["evidence_missing"] * 3, "upstream_verified"]
+
+
+@given(st.sets(st.sampled_from([Kind.EVALUATION, Kind.COMPARISON, Kind.LOAD])), st.sampled_from(list(Verdict)))
+def test_nothing_but_complete_green_evidence_passes(kinds: set[Kind], verdict: Verdict) -> None:
+    """Whatever is missing and whatever it says: eligible exactly when everything is there and passes."""
+    evidence = {kind: _evidence(kind, findings=(_finding(verdict),)) for kind in kinds}
+    complete = len(kinds) == 3 and verdict is Verdict.PASS
+    assert (eligible(_case(evidence=evidence)) == ()) is complete
