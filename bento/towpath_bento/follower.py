@@ -33,12 +33,13 @@ class Follower:
     def __init__(self, model: str, pointer: Path) -> None:
         """Follow the file `pointer`, which must be about `model`, and keep this worker's state in a file beside it."""
         self.model = model
-        self.environment: str | None = None
+        self.environment = ""  # known from the first pointer on
         self.live = Live(0, {})
         self.error: str | None = None
         self.pointer = pointer
         self.states = pointer.parent / WORKERS
         self._seen: Stamp | None = None
+        self._wanted: int | None = None  # the generation that is being brought live
         self._warm: dict[tuple[str, str], Lane] = {}
         self._parent = os.getppid()
         self._reported = True
@@ -65,7 +66,7 @@ class Follower:
         """
         stamp = _stamp(self.pointer)
         if stamp is not None and stamp != self._seen:
-            self._seen = stamp
+            self._seen, self._wanted = stamp, None
             try:
                 live = await asyncio.to_thread(self._prepare)
             except Exception as error:  # noqa: BLE001 (whatever a wanted release does, the old one must go on serving)
@@ -85,6 +86,7 @@ class Follower:
 
     def _prepare(self) -> Live:
         pointer = read_pointer(self.pointer)
+        self._wanted = pointer.generation
         if pointer.model != self.model:
             raise InvalidFileError(
                 f"The pointer is about the model “{pointer.model}”", why=f"This service serves “{self.model}”."
@@ -118,9 +120,11 @@ class Follower:
             del self._warm[oldest]
 
     def _fail(self, error: Exception) -> None:
-        self.error = str(error) if isinstance(error, TowpathError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, TowpathError) else f"{type(error).__name__}: {error}"
+        # With its number, the same fault in a later generation is another error to whoever waits for one.
+        self.error = reason if self._wanted is None else f"Generation {self._wanted}: {reason}"
         metrics.LOAD_FAILURES.inc()
-        log.error("generation %d goes on serving: %s", self.live.generation, self.error)
+        log.error("generation %d stays: %s", self.live.generation, self.error)
 
     def _report(self) -> None:
         releases = {name: lane.release for name, lane in self.live.lanes.items()}

@@ -137,6 +137,11 @@ def _options(release: Release, pins: tuple[str, ...]) -> dict[str, object]:
         "include": ["*"],
         "python": {"packages": list(pins), "lock_packages": False},
         "docker": {"python_version": f"{sys.version_info.major}.{sys.version_info.minor}"},
+        # On a machine the service listens on loopback; in a container that would reach nobody. These become ENV lines.
+        "envs": [
+            {"name": "BENTOML_HOST", "value": "0.0.0.0"},  # noqa: S104 (inside a container)
+            {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
+        ],
     }
 
 

@@ -93,7 +93,9 @@ def test_a_bento_serves_its_release_alone(
             time.sleep(0.1)
         version = client.get("/version").json()
         answer = client.post("/v1/predict", json={"rows": [row]})
+        port = client.base_url.port
     assert version["release"] == made.release.id
+    assert f" 0100007F:{port:04X} 00000000:0000 0A " in Path("/proc/net/tcp").read_text()
     assert version["environment"] == "packaged"
     assert version["converged"] is True
     assert answer.json()["release"] == made.release.id
@@ -123,7 +125,7 @@ def _holds_what_serving_needs_and_no_more(packed: PackagedBento, made: Any) -> N
     assert set(packed.requirements) <= set(written)
     inside = {path.name for path in (packed.folder / "src").iterdir()}
     assert {"service.py", "release.json", "model", "towpath_bento", "towpath_gitops"} <= inside
-    assert (packed.folder / "env" / "docker" / "Dockerfile").is_file()
+    assert "ARG BENTOML_HOST=0.0.0.0" in (packed.folder / "env" / "docker" / "Dockerfile").read_text()
     assert packed.tag == f"tiny:1.0.1-{made.release.short_id}"
 
 

@@ -106,6 +106,8 @@ def test_a_bad_release_never_takes_traffic(
         version = pair.wait(lambda version: version["error"] is not None)
         time.sleep(0.3)
     assert version["converged"] is False
+    assert version["environment"] == "testing"
+    assert fault == "not json" or version["error"].startswith(f"Generation {wanted}: ")
     assert version["release"] == champion.release.id
     assert set(version["workers"].values()) == {wanted - 1}
     assert set(traffic.answers) == {(200, champion.release.id)}
@@ -177,7 +179,16 @@ def test_starting_without_a_pointer_then_ending(launch: Callable[..., Any], tiny
     refused = service.predict({})
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "1"
-    assert service.client.get("/version").json()["release"] is None
+    assert service.client.get("/version").json() | {"error": None} == {
+        "model": "tiny",
+        "environment": "",
+        "release": None,
+        "lanes": {},
+        "generation": 0,
+        "converged": False,
+        "workers": {},
+        "error": None,
+    }
     service.switch(champion=tiny())
     assert service.client.get("/readyz").status_code == 200
     children = _children(service.process.pid)
