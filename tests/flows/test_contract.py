@@ -1,0 +1,126 @@
+"""The owner's schema holds; what breaks it is reported in full."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from towpath_flows.data.coercion import coerce
+from towpath_flows.data.contract import ContractReport, examine, validate
+from towpath_flows.data.sources import Table, load
+from towpath_flows.project import Project
+from towpath_gitops.errors import DataContractError
+from towpath_gitops.records.evidence import Verdict
+
+New = Callable[..., Project]
+
+
+def table(frame: pd.DataFrame) -> Table:
+    """Wrap a frame as if it had been read."""
+    return Table(frame, "sha256:" + "0" * 64, "orders", (None, None))
+
+
+def test_good_rows_pass_and_say_how_many(project: Project) -> None:
+    """A table that fits comes back in the schema's order and types, with one passing finding."""
+    validated = validate(project, load(project))
+    assert list(validated.frame.columns) == list(project.schema.columns)
+    assert [finding.verdict for finding in validated.report.findings] == [Verdict.PASS]
+    assert "1,500 rows" in validated.report.markdown
+
+
+def test_every_broken_rule_is_in_one_report(project: Project, orders: pd.DataFrame) -> None:
+    """A missing column, a wrong type, a foreign category, a gap and a limit are all told at once."""
+    broken = orders.rename(columns={"seller": "sellers"}).astype({"items": object, "country": object})
+    broken.loc[2, "items"] = "many"
+    broken.loc[3, "country"] = "XX"
+    broken.loc[4, "country"] = None
+    broken.loc[5, "amount"] = -1.0
+    with pytest.raises(DataContractError, match="breaks 5 rules") as caught:
+        validate(project, table(broken))
+    text = str(caught.value)
+    assert "seller: is a column of the data fails 1500 times: there is sellers" in text
+    assert "items: is a whole number fails 1 times: row 2 ('many')" in text
+    assert "country: is one of 'DE', 'FR', 'IT' fails 1 times: row 3 ('XX')" in text
+    assert "country: is not missing fails 1 times: row 4 (missing)" in text
+    assert "amount: ≥ 0 fails 1 times: row 5 (-1.0)" in text
+
+
+def test_the_report_is_a_table_and_findings(project: Project, orders: pd.DataFrame) -> None:
+    """The same problems can be read as Markdown and as failing findings."""
+    report = examine(project, table(orders.assign(items=0))).report
+    assert isinstance(report, ContractReport)
+    assert "| items | ≥ 1 | 1,500 | row 0 (0), row 1 (0), row 2 (0) |" in report.markdown
+    assert [finding.verdict for finding in report.findings] == [Verdict.FAIL]
+
+
+def test_duplicates_of_a_unique_column_are_counted(project: Project, orders: pd.DataFrame) -> None:
+    """A value that must occur once and occurs twice is reported."""
+    report = examine(
+        project, table(orders.assign(order_id=orders["order_id"].where(orders.index > 0, "o000001")))
+    ).report
+    assert [(problem.column, problem.rule) for problem in report.problems] == [("order_id", "occurs once")]
+
+
+def test_columns_that_the_schema_does_not_name_are_left_out(project: Project, orders: pd.DataFrame) -> None:
+    """Extra columns are no error and do not reach the model."""
+    assert "extra" not in validate(project, table(orders.assign(extra=1))).frame
+
+
+def test_a_column_that_may_be_absent_comes_back_empty(new_project: New, orders: pd.DataFrame) -> None:
+    """`Optional` columns of the schema are filled with missing values."""
+    project = new_project(
+        schema=("coupon: str = pa.Field(nullable=True)", "coupon: str | None = pa.Field(nullable=True)")
+    )
+    project.schema.columns["coupon"].required = False
+    assert validate(project, table(orders.drop(columns="coupon"))).frame["coupon"].isna().all()
+
+
+def test_a_column_full_of_missing_values_is_fine_where_allowed(project: Project, orders: pd.DataFrame) -> None:
+    """Empty columns keep their type when the schema lets them be empty, and are refused when not."""
+    frame = validate(project, table(orders.assign(amount=None, coupon=None))).frame
+    assert frame["amount"].dtype == np.float64
+    assert frame["coupon"].isna().all()
+    with pytest.raises(DataContractError, match="items: is not missing fails 1500 times"):
+        validate(project, table(orders.assign(items=None)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("number", [1, "2.5", None, 3.5], ["x", float("inf"), "nan!"]),
+        ("integer", [1, "2", None, 3.0], ["x", 2.5, float("inf")]),
+        ("boolean", [True, 0, "true", "False", None], ["maybe", 2, "yes"]),
+        ("string", ["a", None], [1, 2.5, True]),
+        ("moment", ["2026-01-01", None], ["soon", "31.12.2026"]),
+    ],
+)
+def test_what_would_lose_is_not_converted(kind: str, good: list[object], bad: list[object]) -> None:
+    """Values are converted when nothing is lost and are named otherwise; missing is not lost."""
+    assert not coerce(pd.Series(good, dtype=object), kind)[1].any()  # type: ignore[arg-type]  # one of the kinds
+    for value in bad:
+        assert coerce(pd.Series([*good, value], dtype=object), kind)[1].tolist() == [False] * len(good) + [True]  # type: ignore[arg-type]  # as above
+
+
+def test_false_in_words_is_false() -> None:
+    """The text "False" does not become True, as astype(bool) would have it."""
+    assert coerce(pd.Series(["False", "true"]), "boolean")[0].tolist() == [False, True]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**53), 2**53)), min_size=1, max_size=20))
+def test_integers_survive(values: list[int | None]) -> None:
+    """Whole numbers keep their value and their gaps, whether they came as numbers or as text."""
+    texts = pd.Series([None if value is None else str(value) for value in values], dtype=object)
+    converted, bad = coerce(texts, "integer")
+    assert not bad.any()
+    assert [None if pd.isna(value) else int(value) for value in converted] == values
+
+
+def test_moments_without_zone_suit_a_schema_without_zone(new_project: New) -> None:
+    """A schema that declares naive moments is served naive ones, and the result is in UTC all the same."""
+    project = new_project(
+        schema=('ordered_at: pd.DatetimeTZDtype = pa.Field(dtype_kwargs={"unit": "us", "tz": "UTC"})',
+                'ordered_at: pd.Timestamp = pa.Field(ge="2025-01-01")')
+    )  # fmt: skip
+    assert str(validate(project, load(project)).frame["ordered_at"].dt.tz) == "UTC"

@@ -1,0 +1,199 @@
+"""One graph answers as the model does; where it cannot, the native parts do; the bytes are always the same."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from towpath_bento.engines import open_engine
+from towpath_flows.data import Splits, load, split, validate
+from towpath_flows.project import Project
+from towpath_flows.spec import Framework
+from towpath_flows.training import Features, Model, TuneResult, export, fit
+from towpath_flows.training.features import engine_columns
+from towpath_flows.training.parity import Parity, compare_answers, with_probes
+from towpath_flows.training.preparation import prepare
+from towpath_flows.training.reference import PART, PREDICTION, TARGET
+from towpath_flows.training.safekeeping import foreign_types, to_skops
+from towpath_flows.training.trainers import TRAINERS
+from towpath_gitops.errors import TrainingError
+from towpath_gitops.records.artifact import manifest
+from towpath_gitops.records.evidence import Verdict
+from towpath_gitops.records.golden import Golden
+from towpath_gitops.records.parsing import parse_json
+from towpath_gitops.records.signature import Signature
+
+New = Callable[..., Project]
+
+
+def refitted(model: Model, splits: Splits, transformer: ColumnTransformer) -> Model:
+    """Return a model with another transformer, fitted anew."""
+    x, y = Features(model.signature).prepare(splits.train)
+    pipeline = transformer.fit(x, y)
+    estimator = model.estimator.__class__(**model.estimator.get_params()).fit(pipeline.transform(x), y)
+    return Model(model.framework, pipeline, estimator, model.params, model.rounds, model.signature)
+
+
+def project_for(new_project: New, framework: Framework, task: str, target: str) -> Project:
+    """Return a project with one framework and another task."""
+    project = new_project()
+    update = {
+        "task": task,
+        "target": target,
+        "exclude": ("refund_days", "returned") if target != "returned" else ("refund_days",),
+    }
+    train = project.spec.train.model_copy(update={"frameworks": (framework,)})
+    return Project(project.root, project.spec.model_copy(update={**update, "train": train}))
+
+
+@pytest.mark.parametrize("framework", get_args(Framework))
+@pytest.mark.parametrize(
+    ("task", "target"), [("binary", "returned"), ("multiclass", "country"), ("regression", "items")]
+)
+def test_every_task_becomes_one_graph(
+    new_project: New, tmp_path: Path, framework: Framework, task: str, target: str
+) -> None:
+    """The graph agrees with the model on every test row, on gaps and on strings that training never saw."""
+    project = project_for(new_project, framework, task, target)
+    parts = split(project, validate(project, load(project)).frame)
+    model = fit(project, parts, TuneResult(framework, TRAINERS[framework].defaults(), None, ()))
+    exported = export(model, parts, tmp_path / "model")
+    assert exported.details["engine"] == "onnx", exported.details
+    assert {finding.verdict for finding in exported.parity} == {Verdict.PASS}
+    assert exported.details["rows"] > len(parts.test)
+
+
+def test_the_artifact_is_complete_and_repeatable(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """Graph, native parts, signature, golden requests and reference lie there; a second export gives the same bytes."""
+    export(model, splits, tmp_path / "first")
+    export(model, splits, tmp_path / "second")
+    assert manifest(tmp_path / "first") == manifest(tmp_path / "second")
+    assert sorted(manifest(tmp_path / "first")) == [
+        "booster.ubj",
+        "golden.json",
+        "model.onnx",
+        "pipeline.skops",
+        "reference.parquet",
+        "signature.json",
+    ]
+
+
+def test_golden_requests_are_answered_as_written(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """An engine opened from the files gives the recorded answers to the recorded JSON, gaps and news included."""
+    exported = export(model, splits, tmp_path)
+    golden = parse_json((tmp_path / "golden.json").read_text(), Golden, source="golden.json")
+    signature = parse_json((tmp_path / "signature.json").read_text(), Signature, source="signature.json")
+    assert signature == exported.signature
+    engine = open_engine(tmp_path, signature)
+    assert [len(case.rows) for case in golden.cases] == [1, 2, 3, 8, 1, 1]
+    assert golden.cases[4].rows[0]["amount"] is None
+    assert golden.cases[5].rows[0]["seller"] == "never seen in training"
+    for case in golden.cases:
+        rows = pd.DataFrame(case.rows, dtype=object)
+        assert all(isinstance(row["items"], int) and isinstance(row["express"], bool) for row in case.rows)
+        answers = engine.predict(engine_columns(Features(signature).x(rows)))
+        assert answers.tolist() == [list(expected) for expected in case.expected]
+
+
+def test_the_reference_holds_rows_answers_and_truth(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """Live data can be compared with it: served types, the model's answer, the label, and where the row was used."""
+    export(model, splits, tmp_path)
+    reference = pd.read_parquet(tmp_path / "reference.parquet")
+    assert len(reference) == 1500
+    assert list(reference.columns) == [*Features(model.signature).names, PREDICTION, TARGET, PART]
+    assert set(reference[TARGET]) == {"true", "false"}
+    assert reference[PART].value_counts().to_dict() == {"train": 900, "validation": 300, "test": 300}
+    assert reference["amount"].dtype == np.float32
+
+
+def test_what_has_no_graph_is_served_natively(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """A transformer without a twin in ONNX is served by the native parts, and the reason is told."""
+    unknown = ColumnTransformer([("scaled", FunctionTransformer(np.log1p), ["amount", "items"])])
+    exported = export(refitted(model, splits, unknown), splits, tmp_path)
+    assert exported.signature.engine == "native"
+    assert "no graph can be made" in exported.details["fallback"]
+    assert not (tmp_path / "model.onnx").exists()
+    assert {finding.verdict for finding in exported.parity} == {Verdict.PASS}
+
+
+def test_a_graph_that_fails_on_unseen_strings_is_not_served(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """Test rows alone would not show it: callers send what training never saw."""
+    words = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5, sparse_output=False)
+    odd = ColumnTransformer([("words", words, ["seller", "coupon"])])
+    assert export(refitted(model, splits, odd), splits, tmp_path).signature.engine == "native"
+
+
+def test_what_no_engine_can_serve_is_refused(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """A function of the owner's own has no graph and is not trusted either: the reader is told both."""
+    own = ColumnTransformer([("own", FunctionTransformer(_doubled), ["amount"])])
+    with pytest.raises(TrainingError, match="served by no engine") as caught:
+        export(refitted(model, splits, own), splits, tmp_path)
+    assert "no graph can be made" in caught.value.why
+    assert "not trusted" in caught.value.why
+
+
+def _doubled(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame * 2
+
+
+def test_a_graph_that_differs_is_noticed(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """Parity measures the largest difference and the decisions that flip; NaN differs by infinity."""
+    exported = export(model, splits, tmp_path)
+    engine = open_engine(tmp_path, exported.signature)
+    x = Features(model.signature).x(splits.test)
+
+    class Skewed:
+        def __init__(self, shift: float) -> None:
+            self.shift = shift
+
+        def predict(self, columns: object) -> object:
+            return engine.predict(columns) + np.float32(self.shift)  # type: ignore[arg-type]  # passed on
+
+    small, large, absent = (compare_answers(Skewed(shift), model, x) for shift in (1e-4, 0.6, np.nan))  # type: ignore[arg-type]  # as above
+    assert small.difference == pytest.approx(1e-4, rel=0.01)
+    assert not small.holds
+    assert large.flips > 0
+    assert absent.difference == np.inf
+    assert [finding.verdict for finding in absent.findings] == [Verdict.FAIL, Verdict.FAIL]
+
+
+def test_parity_holds_only_without_flips() -> None:
+    """A tiny difference that flips a decision is none too small."""
+    assert Parity(10, 1e-6, 0).holds
+    assert not Parity(10, 1e-6, 1).holds
+
+
+def test_probes_lack_what_may_be_missing(model: Model, splits: Splits) -> None:
+    """Appended rows have every gap at once, each gap alone, and unseen strings."""
+    x = Features(model.signature).x(splits.test)
+    probes = with_probes(model.signature, x).iloc[len(x) :]
+    assert (probes["amount"].isna() & (probes["coupon"] == "")).any()
+    assert (probes["seller"] == "never seen in training").any()
+    assert probes.dtypes.equals(x.dtypes)
+
+
+def test_a_lightgbm_graph_needs_rounded_thresholds(shop: Project, splits: Splits) -> None:
+    """Rounding changes no answer of LightGBM's own on float32 rows."""
+    features = Features.of(shop, splits.train, splits.target)
+    data = prepare(shop, features, splits.train).train
+    model = fit(shop, splits, TuneResult("lightgbm", TRAINERS["lightgbm"].defaults(), None, ()))
+    text = model.estimator.booster_.model_to_string()
+    thresholds = [float(t) for line in text.splitlines() if line.startswith("threshold=") for t in line[10:].split()]
+    assert thresholds == [float(np.float32(threshold)) for threshold in thresholds]
+    raw, rounded = model.estimator.booster_.predict(data.x), model.predict(features.x(splits.train))[:, 0]
+    assert np.array_equal(raw, rounded)
+
+
+def test_a_kept_pipeline_holds_no_addresses(model: Model) -> None:
+    """Two dumps of one pipeline are equal, all names are counted, and every type in it is trusted."""
+    first, second = to_skops(model.pipeline), to_skops(model.pipeline)
+    assert first == second
+    assert foreign_types(first) == []
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        assert all(len(name) < 20 for name in archive.namelist())

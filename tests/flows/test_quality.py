@@ -1,0 +1,103 @@
+"""Leaks, copies and columns that say nothing are found."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from towpath_flows.data.quality import auc, feature_names, inspect
+from towpath_flows.data.splits import Splits, split
+from towpath_flows.project import Project
+from towpath_gitops.errors import DataContractError
+from towpath_gitops.records.evidence import Finding, Verdict
+
+New = Callable[..., Project]
+
+
+def failing(findings: list[Finding]) -> list[str]:
+    """Return the messages of findings that fail."""
+    return [finding.message for finding in findings if finding.verdict is Verdict.FAIL]
+
+
+def changed(project: Project, **values: object) -> Project:
+    """Return the project with other values in its spec."""
+    return Project(project.root, project.spec.model_copy(update=values))
+
+
+def test_honest_data_passes(shop: Project, splits: Splits) -> None:
+    """Columns that only help are no leak."""
+    findings = inspect(shop, splits)
+    assert {finding.verdict for finding in findings} == {Verdict.PASS}
+    assert "amount" in findings[0].message
+
+
+def test_a_column_that_knows_the_answer_is_named(shop: Project, splits: Splits) -> None:
+    """refund_days is known only for what was returned: its mere presence gives the target away."""
+    (message,) = failing(inspect(changed(shop, exclude=()), splits))
+    assert message.startswith("refund_days alone predicts returned with 1.000")
+
+
+def test_a_leak_may_be_text_or_not_monotonic(shop: Project, orders: pd.DataFrame) -> None:
+    """A leak through text, or through the middle of a range, is found as well."""
+    middle = np.where(orders["returned"], 50, np.where(orders.index % 2, 10, 90))
+    leaky = orders.assign(coupon=np.where(orders["returned"], "refund", "sale"), items=middle)
+    assert len(failing(inspect(shop, split(shop, leaky)))) == 2
+
+
+def test_names_of_single_rows_are_no_leak(shop: Project, orders: pd.DataFrame) -> None:
+    """A column that differs in every row predicts nothing about new rows."""
+    unique = orders.assign(seller=orders["order_id"])
+    assert not failing(inspect(shop, split(shop, unique)))
+
+
+def test_the_limit_is_the_owners(shop: Project, splits: Splits) -> None:
+    """A stricter limit refuses what the default lets through."""
+    strict = changed(shop, quality=shop.spec.quality.model_copy(update={"leakage": 0.55}))
+    assert failing(inspect(strict, splits))
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_other_tasks_have_leaks_too(shop: Project, orders: pd.DataFrame, task: str) -> None:
+    """The number of items as a copy gives the number of items away."""
+    project = changed(shop, target="items", task=task)
+    leaky = orders.assign(amount=orders["items"] * 2.0)
+    assert [message.split()[0] for message in failing(inspect(project, split(project, leaky)))] == ["amount"]
+
+
+def test_copies_across_parts_are_found(shop: Project, orders: pd.DataFrame) -> None:
+    """Rows that occur in train and in test make the test easier than life."""
+    twice = pd.concat([orders, orders], ignore_index=True)
+    timeless = changed(shop, time=None, exclude=("ordered_at", "refund_days"))
+    (message,) = failing(inspect(timeless, split(timeless, twice)))
+    assert "of the test rows equal a training row" in message
+
+
+def test_empty_constant_and_huge_columns_are_told(shop: Project, orders: pd.DataFrame) -> None:
+    """Columns without information and numbers that float32 rounds are mentioned, and pass."""
+    odd = orders.assign(amount=np.nan, express=True, items=orders["items"] + 2**25)
+    findings = {finding.gate: finding for finding in inspect(shop, split(shop, odd))}
+    assert not failing(list(findings.values()))
+    assert findings["empty columns"].message.startswith("amount ")
+    assert findings["constant columns"].message.startswith("express ")
+    assert findings["exact numbers"].message.startswith("items ")
+
+
+def test_a_schema_without_features_is_refused(shop: Project) -> None:
+    """Excluding everything leaves nothing to learn from."""
+    everything = tuple(set(shop.schema.columns) - {"returned", "ordered_at", "order_id"})
+    with pytest.raises(DataContractError, match="No column is left"):
+        feature_names(changed(shop, exclude=everything))
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
+def test_auc_is_the_area_under_the_curve(rows: list[tuple[int, bool]]) -> None:
+    """The rank formula equals scikit-learn's area, ties included."""
+    scores = np.array([score for score, _ in rows], dtype=np.float64)
+    positive = np.array([truth for _, truth in rows])
+    if positive.all() or not positive.any():
+        assert auc(scores, positive) == 0.5
+    else:
+        assert auc(scores, positive) == pytest.approx(roc_auc_score(positive, scores))

@@ -1,0 +1,152 @@
+"""Rows are read from files, by window, and whatever cannot be read is named."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from towpath_flows.data.sources import digest_frame, load
+from towpath_flows.project import Project
+from towpath_gitops.errors import DataContractError, InvalidFileError, NotFoundError
+
+New = Callable[..., Project]
+
+
+def day(number: int) -> datetime:
+    """Return midnight of a day of January 2026."""
+    return datetime(2026, 1, number, tzinfo=UTC)
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table in the format that the name asks for."""
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True, date_format="iso", date_unit="us")
+    else:
+        frame.to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv", "rows.jsonl"])
+def test_every_format_gives_the_same_orders(new_project: New, orders: pd.DataFrame, name: str) -> None:
+    """Parquet, CSV and JSON lines give the same values."""
+    project = new_project(spec=("orders.parquet", name))
+    write(orders, project.root / "data" / name)
+    frame = load(project).frame
+    assert frame["ordered_at"].tolist() == orders["ordered_at"].tolist()
+    assert frame["amount"].round(6).equals(orders["amount"].round(6))
+    assert frame["order_id"].tolist() == orders["order_id"].tolist()
+
+
+def test_a_folder_is_one_table(new_project: New, orders: pd.DataFrame) -> None:
+    """The files of a folder are read in the order of their names, whatever their format."""
+    project = new_project(spec=("data/orders.parquet", "data/parts"))
+    (project.root / "data" / "parts").mkdir()
+    write(orders.iloc[:700], project.root / "data" / "parts" / "a.csv")
+    write(orders.iloc[700:], project.root / "data" / "parts" / "b.parquet")
+    (project.root / "data" / "parts" / ".hidden.csv").write_text("x\n")
+    assert load(project).frame["order_id"].tolist() == orders["order_id"].tolist()
+
+
+def test_text_keeps_its_leading_zeros(new_project: New, orders: pd.DataFrame) -> None:
+    """A column that the schema calls text is not read as a number."""
+    project = new_project(spec=("orders.parquet", "orders.csv"))
+    write(orders.assign(seller="007"), project.root / "data" / "orders.csv")
+    assert set(load(project).frame["seller"]) == {"007"}
+
+
+def test_a_window_includes_its_beginning_only(project: Project) -> None:
+    """Rows with since ≤ time < until are read."""
+    table = load(project, since=day(2), until=day(3))
+    assert table.frame["ordered_at"].min() == pd.Timestamp(day(2))
+    assert len(table.frame) == 24
+    assert table.window == (day(2), day(3))
+
+
+def test_the_window_of_the_spec_is_the_default(new_project: New) -> None:
+    """`data.window` applies where the caller says nothing; each end on its own."""
+    project = new_project(spec=("orders.parquet}", "orders.parquet}\n  window: {from: 2026-01-02, until: 2026-01-04}"))
+    assert len(load(project).frame) == 48
+    assert len(load(project, until=day(3)).frame) == 24
+
+
+def test_moments_without_a_zone_are_utc(new_project: New, orders: pd.DataFrame) -> None:
+    """Naive timestamps and naive texts are taken as UTC."""
+    naive = orders.assign(ordered_at=orders["ordered_at"].dt.tz_localize(None))
+    assert load(new_project(table=naive)).frame["ordered_at"].tolist() == orders["ordered_at"].tolist()
+    texts = orders.assign(ordered_at=naive["ordered_at"].astype(str))
+    assert load(new_project(table=texts)).frame["ordered_at"].tolist() == orders["ordered_at"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("order_id,ordered_at\n", "holds no rows"),
+        ("order_id,items\n1,2\n", "no column ordered_at"),
+        ("order_id,ordered_at\na,2026-01-01\nb,soon\n", r"row 1 \('soon'\)"),
+        ("order_id,ordered_at\na,2026-01-01\nb,\n", r"row 1 \(missing\)"),
+        ("order_id,ordered_at\na,1767225600\n", "holds numbers, not moments"),
+        ('a,"b\n1,2\n', "cannot be read as csv"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(new_project: New, content: str, words: str) -> None:
+    """Empty files, missing columns and moments that do not parse are named."""
+    project = new_project(spec=("orders.parquet", "orders.csv"))
+    (project.root / "data" / "orders.csv").write_text(content)
+    with pytest.raises(DataContractError, match=words):
+        load(project)
+
+
+def test_bytes_that_are_no_parquet_are_refused(project: Project) -> None:
+    """A damaged Parquet file is named."""
+    (project.root / "data" / "orders.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(DataContractError, match=r"orders\.parquet cannot be read as parquet"):
+        load(project)
+
+
+def test_what_is_not_there_is_named(new_project: New) -> None:
+    """A missing file, an empty folder and an unknown format are told apart."""
+    with pytest.raises(NotFoundError, match=r"no data at data/order\.parquet"):
+        load(new_project(spec=("orders.parquet", "order.parquet")))
+    project = new_project(spec=("data/orders.parquet", "nothing"))
+    (project.root / "nothing").mkdir()
+    with pytest.raises(NotFoundError, match="holds no data"):
+        load(project)
+    project = new_project(spec=("data/orders.parquet", "model.yaml"))
+    with pytest.raises(DataContractError, match="of no kind that can be read"):
+        load(project)
+
+
+def test_an_empty_window_is_refused(project: Project) -> None:
+    """A window without rows says from when to when there are any."""
+    with pytest.raises(DataContractError, match="reaches from 2026-01-01"):
+        load(project, since=datetime(2030, 1, 1, tzinfo=UTC))
+    with pytest.raises(InvalidFileError, match="ends before it begins"):
+        load(project, since=day(3), until=day(2))
+    timeless = Project(project.root, project.spec.model_copy(update={"time": None}))
+    with pytest.raises(InvalidFileError, match="no time column"):
+        load(timeless, since=day(3))
+
+
+def test_the_digest_is_of_the_rows_that_were_read(new_project: New, orders: pd.DataFrame) -> None:
+    """Growing the file outside the window keeps the digest; a changed value within changes it."""
+    first = load(new_project(table=orders.iloc[:800]), until=day(20)).digest
+    assert load(new_project(), until=day(20)).digest == first
+    assert load(new_project(), until=day(21)).digest != first
+    changed = orders.assign(items=orders["items"].where(orders.index != 3, 49))
+    assert load(new_project(table=changed), until=day(20)).digest != first
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.text(max_size=5)), min_size=1, max_size=6), st.data())
+def test_different_texts_have_different_digests(texts: list[str | None], data: st.DataObject) -> None:
+    """No two lists of texts share a digest, wherever the borders between them lie."""
+    other = data.draw(st.lists(st.one_of(st.none(), st.text(max_size=5)), min_size=1, max_size=6))
+    same = digest_frame(pd.DataFrame({"a": pd.Series(texts, dtype=object)})) == digest_frame(
+        pd.DataFrame({"a": pd.Series(other, dtype=object)})
+    )
+    assert same == (texts == other)
