@@ -93,7 +93,7 @@ class Rollout(Record):
 
     @model_validator(mode="after")
     def _steps_grow_to_one(self) -> Self:
-        if list(self.steps) != sorted(set(self.steps)) or self.steps[-1] != 1.0:
+        if list(self.steps) != sorted(set(self.steps)) or self.steps[-1:] != (1.0,):
             message = "rollout.steps must grow and end with 1.0"
             raise ValueError(message)
         return self

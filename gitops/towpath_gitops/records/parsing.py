@@ -104,9 +104,16 @@ def _validated(document: object, model: type[Model], source: str) -> Model:
         return model.model_validate(document)
     except ValidationError as error:
         known = sorted(_property_names(model.model_json_schema()))
-        problems = [_describe(document, problem, known, source) for problem in error.errors()]
+        places = [problem["loc"] for problem in error.errors()]
+        # A list whose items are wrong is also reported as too short: only the deepest place helps.
+        deepest = [problem for problem in error.errors() if not any(_holds(problem["loc"], place) for place in places)]
+        problems = [_describe(document, problem, known, source) for problem in deepest]
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
         raise InvalidFileError(f"{source} has {count}:", why="\n".join(problems)) from error
+
+
+def _holds(outer: Sequence[str | int], inner: Sequence[str | int]) -> bool:
+    return len(outer) < len(inner) and tuple(inner[: len(outer)]) == tuple(outer)
 
 
 def _describe(document: object, problem: Mapping[str, Any], known: Sequence[str], source: str) -> str:
