@@ -2,22 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Final
 
 from towpath_gitops import layout
 from towpath_gitops.delivery.declared import Declared, declared_at
-from towpath_gitops.delivery.ledger import REF, Entry, Event, Ledger, Problem
+from towpath_gitops.delivery.ledger import Entry, Event, Ledger, Problem
 from towpath_gitops.errors import InvalidFileError
 from towpath_gitops.repository import Repository
-
-# Where this clone remembers the ledger that it saw last; local, never pushed.
-SEEN: Final = "refs/worktree/towpath/ledger-seen"
 
 
 def audit(ledger: Ledger) -> list[Problem]:
     """Return everything that is wrong with the ledger: see `Ledger.verify`."""
     history = _History(ledger.repository)
-    problems = list(_rewritten(ledger.repository))
+    problems = ledger.rewritten()
+    if not problems:
+        ledger.remember()
     for environment in sorted({*ledger.environments(), *(environment for environment, _ in history.files)}):
         entries, broken = ledger.read(environment)
         problems += broken
@@ -46,14 +44,6 @@ class _History:
         """Return the commits that changed an environment file, newest first."""
         log = self.repository.log(self.main, path=layout.environment_path(environment, model))
         return [info.sha for info in log]
-
-
-def _rewritten(repository: Repository) -> Iterator[Problem]:
-    tip, seen = repository.tip(REF), repository.resolve(SEEN)
-    if seen and (tip is None or not repository.is_ancestor(seen, tip)):
-        yield Problem("all", None, f"the branch was rewritten: {seen[:12]}, which this clone has seen, is gone")
-    elif tip:
-        repository.git.run("update-ref", SEEN, tip)
 
 
 def _contradictions(history: _History, entry: Entry) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -22,6 +23,7 @@ from towpath_gitops.records.parsing import parse_json
 
 LEASE = "lease.json"
 _LOCK = "lease.lock"
+_LOCK_S = 30.0  # writes are short; the longest is a push of the ledger
 
 
 class _State(Record):
@@ -113,6 +115,22 @@ class Lease:
     def _locked(self) -> Iterator[None]:
         """Hold the file lock; the kernel frees it when its holder dies."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        until_s = time.monotonic() + _LOCK_S
         with (self.folder / _LOCK).open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not _try_lock(file):
+                if time.monotonic() > until_s:
+                    raise UnavailableError(
+                        f"{self.folder / _LOCK} is locked",
+                        why="Another process writes to the target, or was stopped while it did.",
+                        hint=f"Find it: fuser {self.folder / _LOCK}",
+                    )
+                time.sleep(0.01)
             yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -22,6 +22,8 @@ from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.repository import Repository
 
 REF: Final = "refs/heads/towpath/ledger"
+# Where this clone remembers the ledger that it saw last; local, never pushed.
+SEEN: Final = "refs/worktree/towpath/ledger-seen"
 # A verification that says the same again is written down only this long after the last one.
 REPEAT_AFTER: Final = timedelta(days=1)
 _TRIES = 8
@@ -170,11 +172,12 @@ class Ledger:
         again and repeats.
 
         Raises:
-            LedgerError: the chain is broken; nothing is added to it.
+            LedgerError: the chain is broken, or the branch was rewritten; nothing is added to it.
             ConflictError: others were faster every time.
         """
         environment = facts[0].environment
         for attempt in range(_TRIES):
+            self.require_continuous()
             tip = self.repository.tip(REF)
             entries = self.entries(environment)
             added = _chained(entries, facts)
@@ -187,6 +190,7 @@ class Ledger:
                     raise
                 self.repository.fetch()
             else:
+                self.remember()
                 return added
         raise AssertionError  # the loop returns or raises
 
@@ -199,6 +203,33 @@ class Ledger:
         from towpath_gitops.delivery.audit import audit  # noqa: PLC0415 (it reads ledgers, as this module does)
 
         return audit(self)
+
+    def rewritten(self) -> list[Problem]:
+        """Return the problem that the branch no longer holds what this clone has seen of it; empty when it does."""
+        tip, seen = self.repository.tip(REF), self.repository.resolve(SEEN)
+        if seen is None or (tip and self.repository.is_ancestor(seen, tip)):
+            return []
+        return [Problem("all", None, f"the branch was rewritten: {seen[:12]}, which this clone has seen, is gone")]
+
+    def require_continuous(self) -> None:
+        """Refuse to go on with a ledger that was rewritten.
+
+        Raises:
+            LedgerError: saying how to accept it.
+        """
+        problems = self.rewritten()
+        if problems:
+            raise LedgerError(
+                "The ledger's branch was rewritten",
+                why=problems[0].message,
+                hint=f"Find out by whom. To accept what is there now: git update-ref -d {SEEN}",
+            )
+
+    def remember(self) -> None:
+        """Remember in this clone how far the ledger is, so that a later look notices when it was rewritten."""
+        tip = self.repository.tip(REF)
+        if tip:
+            self.repository.git.run("update-ref", SEEN, tip)
 
     def last(self, environment: str, model: str, event: Event, release: str | None = None) -> Entry | None:
         """Return the latest entry of a kind, of one release or of any."""

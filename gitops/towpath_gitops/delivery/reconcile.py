@@ -28,6 +28,8 @@ from towpath_gitops.errors import (
     TowpathError,
     UnavailableError,
 )
+from towpath_gitops.files import write_atomically
+from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict, gate_digest
 from towpath_gitops.records.parsing import load_yaml, parse_yaml
@@ -117,7 +119,9 @@ def _read(
 ) -> tuple[Declared | None, Deployment, str]:
     """Return what main declares, its environment file, and the commit of main that says so."""
     main = repository.main()
-    live = Ledger(repository).live(environment, model)
+    ledger = Ledger(repository)
+    ledger.require_continuous()
+    live = ledger.live(environment, model)
     history = {info.sha for info in repository.log(main)}
     if live and live.commit not in history and not accept_rewritten:
         raise RefusedError(
@@ -329,17 +333,28 @@ class _Run:
                 yield Fact.model_validate(place | names | declared.facts())
 
     def publish(self) -> None:
-        """Let the registry show what serves where. It only mirrors git: when it does not answer, nothing is lost."""
-        self.progress("publish")
+        """Let the registry show what serves where. It only mirrors git: when it does not answer, nothing is lost.
+
+        What was shown already is remembered, because asking MLflow takes seconds.
+        """
+        marker = layout.state(self.repository.root, "published", self.environment, self.model)
         try:
-            if self.entries and self.evidence:
-                self.registry.publish_evidence(self.declared.release, self.evidence)
-            aliases = self.registry.aliases(self.model)
-            for alias in self._aliases():
-                if aliases.get(alias) != self.declared.release.version:
-                    self.registry.set_alias(self.declared.release, alias)
+            names = self._aliases()
+            shown = digest_of([self.registry.tracking_uri, self.declared.release.id, names])
+            if self.entries or not marker.exists() or marker.read_text() != shown:
+                self.progress("publish")
+                self._publish(names)
+                write_atomically(marker, shown)
         except TowpathError as error:
             self.notes.append(f"The registry does not show it yet: {error.what}")
+
+    def _publish(self, names: Iterable[str]) -> None:
+        if self.evidence:
+            self.registry.publish_evidence(self.declared.release, self.evidence)
+        aliases = self.registry.aliases(self.model)
+        for name in names:
+            if aliases.get(name) != self.declared.release.version:
+                self.registry.set_alias(self.declared.release, name)
 
     def _aliases(self) -> list[str]:
         text = self.repository.read(self.repository.main(), layout.POLICY)

@@ -44,7 +44,7 @@ _PAGE = 1000
 # MLflow reads these from the environment only. Its own defaults would retry a dead server for minutes, draw progress
 # bars between our lines, and send usage statistics.
 _MLFLOW_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",

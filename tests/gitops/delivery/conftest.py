@@ -37,12 +37,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(name="free_port")
-def free_port_fixture() -> Callable[[], int]:
-    """Return a function that finds a port that nobody listens on."""
-    return free_port
-
-
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """A registry in a SQLite file; tests share it, each with models of its own name."""

@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from towpath_gitops.delivery.audit import SEEN
-from towpath_gitops.delivery.ledger import REF, Entry, Event, Fact, Ledger, parse_lines
+from towpath_gitops.delivery.ledger import REF, SEEN, Entry, Event, Fact, Ledger, parse_lines
 from towpath_gitops.errors import LedgerError
-from towpath_gitops.records.base import digest_of
+from towpath_gitops.records.base import canonical_json, digest_of
 from towpath_gitops.records.deployment import ChangeType
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.repository import Repository
@@ -102,6 +101,7 @@ def test_two_that_append_at_once_both_succeed(clone: Callable[[str], Repository]
     assert ({entry.model for entry in entries}, problems) == ({"model-0", "model-1", "model-2"}, [])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_any_edited_byte_is_found(data: st.DataObject) -> None:
     """Whatever single byte of a chain is replaced, the chain no longer holds."""
@@ -112,6 +112,7 @@ def test_any_edited_byte_is_found(data: st.DataObject) -> None:
     assert parse_lines(bytes(text), "staging")[1]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.permutations(range(4)), st.integers(0, 4))
 def test_any_order_but_the_true_one_is_found(order: list[int], keep: int) -> None:
     """Lines moved or removed from the middle or the beginning break the chain; a true beginning holds."""
@@ -127,8 +128,6 @@ def test_a_line_of_a_later_version_still_holds() -> None:
     del fields["note"], fields["hash"]
     text = Entry.model_validate(fields | {"hash": digest_of(fields)})
     assert text.hash != entry.hash
-    from towpath_gitops.records.base import canonical_json  # noqa: PLC0415 (used once)
-
     assert parse_lines(canonical_json(fields | {"hash": digest_of(fields)}) + b"\n", "staging") == ([text], [])
 
 
@@ -199,3 +198,5 @@ def test_invented_and_rewritten_entries_are_found(ada: Repository) -> None:
     assert ada.resolve(SEEN) == tip
     ada.push(ada.commit([], None, {"staging.jsonl": b""}, "Replace"), REF, tip)
     assert any("rewritten" in str(problem) for problem in ledger.verify())
+    with pytest.raises(LedgerError, match="git update-ref -d"):
+        ledger.append(fact())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from towpath_gitops.delivery import processes
 from towpath_gitops.errors import UnavailableError
+from towpath_gitops.records.deployment import PinnedRelease
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.pointer import Pointer
 
@@ -117,6 +118,33 @@ def test_a_number_that_somebody_else_has_now_is_left_alone(world: "World", publi
         somebody.communicate(b"\n")
 
 
+def test_a_load_that_failed_is_tried_again(world: "World", publish: "Publish") -> None:
+    """A service that started while the store was damaged serves again once it is repaired."""
+    release = publish()
+    world.declare(release)
+    world.reconcile()
+    os.kill(_pid(world), signal.SIGKILL)
+    pointer = Pointer.model_validate_json((world.target().folder / "pointer.json").read_text())
+    file = Path(pointer.lanes["champion"].path, "model.json")
+    content = file.read_text()
+    file.write_text("{}")
+    processes.start(
+        [*world.command, "--service", str(_code(world)), "--port", str(world.ports["staging"]), "--workers", "1"],
+        {"TOWPATH_POINTER": str(world.target().folder / "pointer.json")},
+        world.target().folder / "service.log",
+        world.target().folder / "service.pid",
+    )
+    until = time.monotonic() + 10
+    while not ((version := world.target().observe().version) and version.error) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert world.reconcile().verdict is Verdict.PASS
+    assert file.read_text() == content
+
+
+def _code(world: "World") -> Path:
+    return next(world.target().folder.glob("code/*/bento/service.py"))
+
+
 def test_stopping_twice_is_fine(world: "World", publish: "Publish") -> None:
     """Nothing to stop is a success; what was declared is served again by the next run."""
     world.declare(publish())
@@ -132,18 +160,12 @@ def test_stopping_twice_is_fine(world: "World", publish: "Publish") -> None:
 def test_an_experiment_has_its_challenger_in_a_lane(world: "World", publish: "Publish") -> None:
     """Both releases are fetched and pointed to, with the share of requests."""
     one, two = publish(0.0), publish(1.0)
-    experiment = {"challenger": _pinned(two), "mode": "shadow", "share": 0.25}
+    experiment = {"challenger": PinnedRelease.of(two).plain(), "mode": "shadow", "share": 0.25}
     world.declare(one, experiment=experiment)
     world.reconcile()
     pointer = json.loads((world.target().folder / "pointer.json").read_text())
     assert {name: lane["release"] for name, lane in pointer["lanes"].items()} == {"champion": one.id, "shadow": two.id}
     assert pointer["split"]["share"] == 0.25
-
-
-def _pinned(release: object) -> object:
-    from towpath_gitops.records.deployment import PinnedRelease  # noqa: PLC0415 (used once)
-
-    return PinnedRelease.of(release).plain()  # type: ignore[arg-type]  # a release
 
 
 def test_a_process_that_has_ended_is_not_alive(tmp_path: Path) -> None:

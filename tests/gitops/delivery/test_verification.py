@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from towpath_gitops.delivery.loopback import Answer
 from towpath_gitops.delivery.verification import Question, serving_digest, verify
@@ -134,6 +134,7 @@ def test_a_service_that_does_not_answer_proves_nothing(question: Any) -> None:  
         verify(silent, question[0], NOW)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 def test_the_serving_digest_is_a_function_of_the_code(code: str) -> None:
     """Equal code, equal digest."""

@@ -138,10 +138,11 @@ class LocalTarget:
     def _point(self, wanted: Wanted) -> Result:
         now = self._read(POINTER, Pointer)
         lanes = dict(wanted.lanes)
-        if now and (now.lanes, now.split) == (lanes, wanted.split):
-            return Done()
         version = self._version()
         self._error_before = version.error if version else None
+        # Workers try again only what is pointed to anew: after an error the same pointer is written once more.
+        if now and (now.lanes, now.split) == (lanes, wanted.split) and self._error_before is None:
+            return Done()
         return self._swap(Pointer(**self._place(now), lanes=lanes, split=wanted.split))
 
     def _place(self, now: Pointer | None) -> dict[str, object]:
