@@ -52,7 +52,11 @@ class Follower:
     async def run(self) -> None:
         """Look at the pointer every `POLL_S` seconds until cancelled; end the worker when its supervisor has died."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("the pointer could not be followed; trying again")
+                self._seen = None
             await asyncio.sleep(POLL_S)
             if os.getppid() != self._parent:
                 os.kill(os.getpid(), signal.SIGTERM)
