@@ -188,7 +188,7 @@ class World:
     def reconcile(self, environment: str = "staging", **options: Any) -> Outcome:  # noqa: ANN401 (passed on)
         """Reconcile one environment with the tiny service."""
         targets: dict[str, MakeTarget] = {"local": self.make_target}
-        options = {"targets": targets, "deadline_s": 20.0} | options
+        options = {"targets": targets, "deadline_s": 60.0} | options
         return reconcile(self.repository, self.registry, environment, self.model, **options)
 
     def target(self, environment: str = "staging") -> LocalTarget:

@@ -33,6 +33,6 @@ reconcile(
     "staging",
     model,
     targets={"local": make_target},
-    deadline_s=20.0,
+    deadline_s=60.0,
     progress=die,
 )

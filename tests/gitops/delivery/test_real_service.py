@@ -23,7 +23,7 @@ def test_forward_and_back_without_a_lost_request(world: "World", publish: "Publi
     world.push({"bento/service.py": SERVICE.format(model=world.model).encode()})
     old, new = publish(0.0, graph=True), publish(1.0, graph=True)
     world.declare(old)
-    first = world.reconcile(deadline_s=90.0)
+    first = world.reconcile(deadline_s=180.0)
     stop, answered, lost = threading.Event(), [], []
 
     def keep_asking() -> None:

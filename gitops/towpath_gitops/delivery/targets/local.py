@@ -229,8 +229,8 @@ class LocalTarget:
             return Failed(DeliveryError(f"{self.folder / POINTER} is gone", hint="towpath reconcile"))
         if version is None:
             return self._not_answering()
-        if not self._is_ours(version):
-            return Failed(self._foreign(version))
+        if not self._is_ours(version):  # while it starts, our own service does not know yet whose it is
+            return Waiting("the service to say who it is") if self._process() else Failed(self._foreign(version))
         if _follows(version, pointer):
             if self._read(GOOD, Pointer) != pointer:
                 write_atomically(self.folder / GOOD, pointer.model_dump_json(by_alias=True) + "\n")
