@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,10 +184,10 @@ def running(root: Path, program: Program) -> str | None:
     return str(state["url"]) if state else None
 
 
-def stop(root: Path) -> list[str]:
+def stop(root: Path, programs: Sequence[Program] = PROGRAMS) -> list[str]:
     """Stop this repository's servers; return the names of those that ran."""
     stopped = []
-    for program in PROGRAMS:
+    for program in programs:
         folder = layout.state(root, program.folder)
         if _alive(folder):
             _kill(folder)

@@ -326,7 +326,7 @@ def _register(project: Project, table: Table, model: Model, exported: Exported, 
         code=code,
         data=table.digest,
         source=table.source,
-        window=table.window,
+        window=_exact_window(project, table),
         params=_params(project, model),
         rows=len(table.frame),
     )
@@ -336,6 +336,15 @@ def _register(project: Project, table: Table, model: Model, exported: Exported, 
     shutil.rmtree(exported.folder.parent, ignore_errors=True)
     _announce(release, known)
     return release.id
+
+
+def _exact_window(project: Project, table: Table) -> tuple[datetime | None, datetime | None]:
+    """Return the window with its open ends closed at the rows themselves: later rows will not belong to it."""
+    since, until = table.window
+    if project.spec.time is None:
+        return since, until
+    moments = table.frame[project.spec.time]
+    return since or moments.min().to_pydatetime(), until or moments.max().to_pydatetime() + timedelta(microseconds=1)
 
 
 def _announce(release: Release, known: Sequence[Assessment]) -> None:

@@ -20,12 +20,12 @@ from towpath_flows.evaluation.assessment import Assessment
 from towpath_flows.evaluation.metrics import METRICS
 
 TOP_COLUMNS: Final = 12
-MARKS: Final = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.ERROR: "⚠️", Verdict.INCONCLUSIVE: "⏸️"}
+MARKS: Final = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.ERROR: "✗", Verdict.INCONCLUSIVE: "…"}
 _STYLE: Final = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1d3b53;max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1,h2{line-height:1.2}h2{margin-top:2.2rem;border-bottom:1px solid #d5dee7;padding-bottom:.3rem}
 table{border-collapse:collapse;width:100%;font-size:.92rem}th,td{text-align:left;padding:.35rem .6rem;
-border-bottom:1px solid #e3e9ef;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
+border-bottom:1px solid #e3e9ef;vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:1rem}
 .plots img{width:100%;height:auto}code{background:#f1f5f8;padding:.1rem .3rem;border-radius:.2rem}
 """
@@ -100,8 +100,9 @@ def _html(section: Section) -> str:
     parts = [f"<h2>{html.escape(section.title)}</h2>"]
     parts += [f"<p>{html.escape(words)}</p>" for words in section.words]
     if section.rows:
-        heads = "".join(f"<th>{html.escape(head)}</th>" for head in section.heads)
-        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in section.rows)
+        numeric = [all(map(_is_number, column)) for column in zip(*section.rows, strict=True)]
+        heads = _cells("th", section.heads, numeric)
+        rows = "".join(f"<tr>{_cells('td', row, numeric)}</tr>" for row in section.rows)
         parts.append(f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
     if section.images:
         images = (f"<img alt='{html.escape(name)}' src='{data}'>" for name, data in section.images.items())
@@ -109,9 +110,13 @@ def _html(section: Section) -> str:
     return "\n".join(parts)
 
 
-def _cell(text: str) -> str:
-    number = text.replace(",", "").replace(".", "").lstrip("+-−").isdigit()  # noqa: RUF001 (a minus sign)
-    return f"<td{' class=n' if number else ''}>{html.escape(text)}</td>"
+def _cells(tag: str, texts: Sequence[str], numeric: Sequence[bool]) -> str:
+    kinds = (" class=n" if number else "" for number in numeric)
+    return "".join(f"<{tag}{kind}>{html.escape(text)}</{tag}>" for text, kind in zip(texts, kinds, strict=True))
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").lstrip("+-").isdigit()
 
 
 def _sections(facts: Facts) -> Iterator[Section]:

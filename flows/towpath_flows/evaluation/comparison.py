@@ -129,9 +129,9 @@ def _words(measured: Difference, gate: ComparisonGate, verdict: Verdict, needed:
         f"{measured.rows:,} rows: {measured.difference.value:+.4f} ({ends})"
     )
     if verdict is Verdict.PASS:
-        return f"{figures}: {'better' if gain.low > 0 else 'not worse'} beyond the margin of {gate.margin:g}"
+        return f"{figures}: {'better' if gain.low > 0 else f'not worse by more than {gate.margin:g}'}"
     if verdict is Verdict.FAIL:
-        return f"{figures}: worse by more than the margin of {gate.margin:g}"
+        return f"{figures}: worse by more than {gate.margin:g}"
     more = f"about {needed:,} rows would settle it" if needed else "more rows will not settle it"
     return f"{figures}: it may or may not be worse by more than {gate.margin:g}; {more}"
 

@@ -77,7 +77,8 @@ def evaluate(
             results = slices.measure_slices(
                 spec.task, y, p, groups[gate.slice], gate, threshold=spec.threshold, seed=spec.train.seed
             )
-            findings.append(slices.judge_slices(results, gate))
+            skipped = len(np.unique(groups[gate.slice])) - len(results)
+            findings.append(slices.judge_slices(results, gate, skipped))
             sliced += results
     details: dict[str, Any] = {"rows": rows, "window": list(window), "metrics": _plain(measured)}
     details |= {"slices": [result.plain() for result in sliced]}

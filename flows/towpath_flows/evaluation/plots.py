@@ -17,6 +17,7 @@ QUIET: Final = "#9fb3c8"
 _SIZE_INCHES: Final = (4.6, 3.4)
 _POINTS: Final = 300  # of a curve: more cannot be seen
 _LONGEST_NAME: Final = 28
+_LONGEST_UPRIGHT: Final = 4
 _STYLE: Final[Any] = {
     "svg.hashsalt": "towpath",
     "font.size": 9,
@@ -128,8 +129,10 @@ def shares(reference: Mapping[str, float], window: Mapping[str, float], title: s
         places = np.arange(len(names))
         axes.bar(places - 0.2, list(reference.values()), 0.4, color=QUIET, label="reference")
         axes.bar(places + 0.2, [window.get(name, 0) for name in names], 0.4, color=ACCENT, label="window")
-        axes.set_xticks(places, [_plain(name) for name in names], rotation=60, ha="right")
+        slant: dict[str, Any] = {"rotation": 60, "ha": "right"} if max(map(len, names)) > _LONGEST_UPRIGHT else {}
+        axes.set_xticks(places, [_plain(name) for name in names], **slant)
         axes.set(title=_plain(title), ylabel="share of rows")
+        axes.margins(y=0.2)
         axes.legend()
 
     return draw

@@ -115,8 +115,11 @@ def _p_value(gaps: Floats, allowed: float) -> float:
     return float((np.sum(finite <= allowed) + 1) / (len(finite) + 1))
 
 
-def judge_slices(results: Sequence[SliceResult], gate: SliceGate) -> Finding:
-    """Return the verdict over all groups: fail when any is worse than allowed, after the false discovery control."""
+def judge_slices(results: Sequence[SliceResult], gate: SliceGate, skipped: int = 0) -> Finding:
+    """Return the verdict over all groups: fail when any is worse than allowed, after the false discovery control.
+
+    `skipped` groups were too small to be measured; the message says how many.
+    """
     if not results:
         message = f"No value of {gate.slice} has the {SMALLEST_SLICE} rows that a judgement needs"
         return Finding(gate=str(gate), verdict=Verdict.INCONCLUSIVE, message=message, needed_rows=SMALLEST_SLICE)
@@ -132,6 +135,7 @@ def judge_slices(results: Sequence[SliceResult], gate: SliceGate) -> Finding:
         f"{count} worse than overall by more than {gate.gap:g}; the worst is {gate.slice} = {worst.value}: "
         f"{name} {worst.measured.value:.4f} on {worst.rows:,} rows, a gap of {worst.gap.value:.4f}"
     )
+    words += f"; {skipped} more have too few rows to judge" if skipped else ""
     return Finding(
         gate=str(gate),
         verdict=Verdict.FAIL if found else Verdict.PASS,

@@ -74,7 +74,7 @@ def compare(reference: Mapping[str, Column], window: Mapping[str, Column], *, al
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, so that comparing each with alpha keeps the chance of any error at alpha.
+    """Return p-values corrected for their number, for comparing each with the alpha of them all.
 
     Holm (1979), *A simple sequentially rejective multiple test procedure*: never less powerful than Bonferroni's.
     """
@@ -181,5 +181,5 @@ def _two_cells(gone: NDArray[np.bool_]) -> list[float]:
 
 
 def false_alarm_rate(allowed_per_day: float, every_s: float) -> float:
-    """Return the alpha of one look when `allowed_per_day` false alarms are borne and one looks every `every_s` seconds."""
+    """Return the alpha of one look every `every_s` seconds, when `allowed_per_day` false alarms are borne."""
     return min(0.5, max(math.ulp(1.0), allowed_per_day * every_s / 86400))

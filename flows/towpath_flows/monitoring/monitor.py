@@ -154,7 +154,8 @@ def watch(project: Project, release: Release, table: Table, *, now: datetime | N
 
     Columns are compared with the whole sample that was kept at training, the model's answers with those to its test
     rows, which it had never seen either. Rows that break the owner's schema are reported, and compared as far as they
-    can be read. Labels count from `monitor.labels.delay` on: younger rows have only the labels that came early, which are not like the others.
+    can be read. Labels count from `monitor.labels.delay` on: younger rows have only the labels that came early, which
+    are not like the others.
 
     Raises:
         DataContractError: the rows lack a column that the model needs.

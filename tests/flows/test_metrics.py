@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn import metrics as reference
+from towpath_flows.evaluation.bootstrap import (
+    Estimate,
+    estimates,
+    resample,
+    resample_counts,
+    rows_to_settle,
+    summarise,
+)
+from towpath_flows.evaluation.metrics import METRICS, decide, metrics_of
+from towpath_flows.spec import METRICS as DECLARED
+
+RANDOM = np.random.default_rng(0)
+Y = (RANDOM.random(400) < 0.3).astype(int)
+P = np.round(np.clip(0.3 * Y + RANDOM.random(400) * 0.7, 0.001, 0.999), 2)[:, None]
+CODES = RANDOM.integers(0, 3, 400)
+SHARES = RANDOM.dirichlet([1, 1, 1], 400) + 0.8 * np.eye(3)[CODES]
+SHARES /= SHARES.sum(axis=1, keepdims=True)
+VALUES = RANDOM.normal(1e6, 3, 400)
+GUESSES = (VALUES + RANDOM.normal(0, 1, 400))[:, None]
+
+LABELS = (P[:, 0] >= 0.5).astype(int)
+CHOICE = SHARES.argmax(axis=1)
+EXPECTED = [
+    ("binary", "roc_auc", reference.roc_auc_score(Y, P[:, 0])),
+    ("binary", "average_precision", reference.average_precision_score(Y, P[:, 0])),
+    ("binary", "log_loss", reference.log_loss(Y, P[:, 0])),
+    ("binary", "brier", reference.brier_score_loss(Y, P[:, 0])),
+    ("binary", "accuracy", reference.accuracy_score(Y, LABELS)),
+    ("binary", "balanced_accuracy", reference.balanced_accuracy_score(Y, LABELS)),
+    ("binary", "f1", reference.f1_score(Y, LABELS)),
+    ("binary", "precision", reference.precision_score(Y, LABELS)),
+    ("binary", "recall", reference.recall_score(Y, LABELS)),
+    ("multiclass", "log_loss", reference.log_loss(CODES, SHARES)),
+    ("multiclass", "accuracy", reference.accuracy_score(CODES, CHOICE)),
+    ("multiclass", "balanced_accuracy", reference.balanced_accuracy_score(CODES, CHOICE)),
+    ("multiclass", "f1", reference.f1_score(CODES, CHOICE, average="macro")),
+    ("regression", "rmse", reference.root_mean_squared_error(VALUES, GUESSES[:, 0])),
+    ("regression", "mae", reference.mean_absolute_error(VALUES, GUESSES[:, 0])),
+    ("regression", "r2", reference.r2_score(VALUES, GUESSES[:, 0])),
+]
+DATA = {"binary": (Y, P), "multiclass": (CODES, SHARES), "regression": (VALUES, GUESSES)}
+
+
+@pytest.mark.parametrize(("task", "name", "expected"), EXPECTED)
+def test_agrees_with_scikit_learn(task, name, expected):
+    """Every metric equals scikit-learn's, ties included."""
+    assert METRICS[name].measure(task, *DATA[task]) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_table_holds_what_model_yaml_may_name(task):
+    """The metrics that model.yaml may name for a task are those of the table."""
+    assert {metric.name for metric in metrics_of(task)} == set(DECLARED[task])
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [(task, name) for task, name, _ in EXPECTED] + [("binary", "calibration_error")]
+)
+def test_counts_stand_for_repeated_rows(task, name):
+    """A metric under row counts equals the metric of the table in which rows are repeated that often."""
+    counts = RANDOM.integers(0, 4, 400)
+    y, p = DATA[task]
+    weighted = METRICS[name].prepare(task, y, p)(counts[None].astype(float))[0]
+    assert weighted == pytest.approx(METRICS[name].measure(task, y.repeat(counts), p.repeat(counts, axis=0)), rel=1e-9)
+
+
+def test_calibration_error_of_honest_probabilities_is_small():
+    """The calibration error is the mean gap between promise and outcome over tenths."""
+    chance = np.repeat([0.1, 0.9], 100)[:, None]
+    came = np.concatenate([np.arange(100) < 10, np.arange(100) < 80]).astype(int)
+    assert METRICS["calibration_error"].measure("binary", came, chance) == pytest.approx(0.05)
+
+
+def test_one_class_has_no_roc_auc():
+    """A metric that is not defined on the rows is NaN, not a number that looks like one."""
+    assert np.isnan(METRICS["roc_auc"].measure("binary", np.ones(5), P[:5]))
+
+
+@given(arrays(np.float64, 30, elements=st.floats(0, 1)), arrays(np.int64, 30, elements=st.integers(0, 1)))
+@settings(max_examples=60, deadline=None)
+def test_roc_auc_is_symmetric(p, y):
+    """Turning the answers around turns ROC AUC around one half."""
+    area = METRICS["roc_auc"].measure("binary", y, p[:, None])
+    turned = METRICS["roc_auc"].measure("binary", y, -p[:, None])
+    assert (np.isnan(area) and np.isnan(turned)) or area == pytest.approx(1 - turned)
+
+
+@given(arrays(np.float64, 25, elements=st.floats(0, 1)), arrays(np.int64, 25, elements=st.integers(0, 1)))
+@settings(max_examples=60, deadline=None)
+def test_average_precision_agrees_under_ties(p, y):
+    """Average precision equals scikit-learn's for any answers, tied or not."""
+    if y.any():
+        expected = reference.average_precision_score(y, p)
+        assert METRICS["average_precision"].measure("binary", y, p[:, None]) == pytest.approx(expected)
+
+
+def test_threshold_decides_binary_labels():
+    """A probability equal to the threshold decides for the second class."""
+    assert decide("binary", np.array([[0.2], [0.3], [0.4]]), 0.3).tolist() == [0, 1, 1]
+
+
+def test_draws_are_of_full_size_and_repeatable():
+    """Each resample draws as many rows as there are, and a seed gives the same draws."""
+    first, second = (np.concatenate(list(resample_counts(1000, 50, 3))) for _ in range(2))
+    assert first.shape == (50, 1000)
+    assert (first.sum(axis=1) == 1000).all()
+    assert (first == second).all()
+
+
+def test_interval_of_a_mean_has_the_textbook_width():
+    """The percentile interval of an accuracy is as wide as the binomial's normal approximation."""
+    y, p = np.ones(2000), (np.arange(2000) < 1600).astype(float)[:, None]
+    found = estimates({"accuracy": METRICS["accuracy"].prepare("binary", y, p)}, 2000)["accuracy"]
+    assert found.value == 0.8
+    assert found.high - found.low == pytest.approx(2 * 1.96 * (0.8 * 0.2 / 2000) ** 0.5, rel=0.1)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    """About 95 of 100 intervals hold the true ROC AUC."""
+    random, hits = np.random.default_rng(1), 0
+    for seed in range(100):
+        y = random.integers(0, 2, 300)
+        p = (random.normal(y, 1.0))[:, None]
+        low, high = np.quantile(
+            resample([METRICS["roc_auc"].prepare("binary", y, p)], 300, resamples=300, seed=seed), [0.025, 0.975]
+        )
+        hits += low <= 0.7602 <= high  # the area between two normal distributions one deviation apart
+    assert hits >= 88
+
+
+def test_resamples_without_an_answer_are_left_out():
+    """NaN resamples, as of one class only, do not spoil an interval; without any answer there is none."""
+    assert summarise(0.5, np.array([0.4, np.nan, 0.6])).low == pytest.approx(0.405)
+    assert np.isnan(summarise(0.5, np.array([np.nan])).low)
+
+
+def test_no_rows_cannot_be_resampled():
+    """A bootstrap of nothing is refused."""
+    with pytest.raises(ValueError, match="at least one row"):
+        resample([METRICS["mae"].prepare("regression", VALUES, GUESSES)], 0)
+
+
+def test_needed_rows_grow_with_the_square():
+    """Halving the distance to the limit quadruples the rows; on the limit no number of rows will do."""
+    assert rows_to_settle(Estimate(0.70, 0.66, 0.74), 0.68, 1000) == pytest.approx(4000, abs=1)
+    assert rows_to_settle(Estimate(0.69, 0.65, 0.73), 0.68, 1000) == pytest.approx(16000, abs=1)
+    assert rows_to_settle(Estimate(0.68, 0.64, 0.72), 0.68, 1000) is None
