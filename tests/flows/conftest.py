@@ -1,5 +1,8 @@
 """A small shop's orders, some of them returned, and a model repository around them."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,12 @@ import pandas as pd
 import pytest
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
-from towpath_flows.training import Model, fit, tune
+from towpath_flows.training import Exported, Model, export, fit, tune
+from towpath_gitops import layout
+from towpath_gitops.delivery.registry import Registry
+from towpath_gitops.records.deployment import Change, ChangeType, Deployment, LocalTarget, PinnedRelease
+from towpath_gitops.records.parsing import dump_yaml
+from towpath_gitops.records.release import Release
 
 ROWS = 1500
 
@@ -130,3 +138,104 @@ def splits(shop: Project) -> Splits:
 def model(shop: Project, splits: Splits) -> Model:
     """Return a model of the shop's orders, fitted with XGBoost's defaults."""
     return fit(shop, splits, tune(shop, splits))
+
+
+GATES = """\
+gates:
+  - {metric: roc_auc, min: 0.6}
+  - {metric: roc_auc, against: champion, margin: 0.05}
+  - {metric: roc_auc, slice: express, gap: 0.3}
+  - {check: behaviour}
+"""
+
+POLICY = """\
+apiVersion: towpath/v1
+kind: Policy
+environments:
+  - {name: staging}
+  - {name: production}
+"""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return result.stdout.strip()
+
+
+def _commit(root: Path, words: str) -> None:
+    """Commit everything and push it to the repository's bare remote."""
+    _git(root, "add", "--all")
+    _git(root, "commit", "--quiet", f"--message={words}")
+    _git(root, "push", "--quiet", "origin", "HEAD:main")
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the git configuration, the registry or the Prefect server of the person who runs it."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "TOWPATH_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the SQLite file of an MLflow that has made its tables and holds nothing: making them takes seconds."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    Registry(f"sqlite:///{path}").releases("nothing")
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(model: Model, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Return the artifact of the shop's model, all but the card: read from it only."""
+    return export(model, splits, tmp_path_factory.mktemp("artifact") / "model")
+
+
+@pytest.fixture
+def commit() -> Callable[[Path, str], None]:
+    """Return a function that commits everything in a repository and pushes it."""
+    return _commit
+
+
+@pytest.fixture
+def published(new_project: Callable[..., Project], empty_registry: Path, tmp_path: Path) -> Project:
+    """Return a shop of one's own with all kinds of gates, committed, pushed to a bare remote, its registry empty."""
+    project = new_project(spec=("gates:\n  - {metric: roc_auc, min: 0.6}\n", GATES))
+    root = project.root
+    (root / ".gitignore").write_text(".towpath/\ndata/\nremote.git/\n__pycache__/\n")
+    (root / "gitops").mkdir()
+    (root / "gitops" / "policy.yaml").write_text(POLICY)
+    _git(root, "init", "--quiet", "--initial-branch=main")
+    _git(root, "config", "user.name", "Ada")
+    _git(root, "config", "user.email", "ada@example.org")
+    _git(root, "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "remote.git"))
+    _git(root, "remote", "add", "origin", str(tmp_path / "remote.git"))
+    _commit(root, "Begin")
+    state = layout.state(root)
+    state.mkdir()
+    shutil.copy(empty_registry, state / "mlflow.db")
+    return project
+
+
+@pytest.fixture
+def declare() -> Callable[[Project, Release], None]:
+    """Return a function that lets a repository's main declare a release in production, without the ceremony."""
+
+    def write(project: Project, release: Release) -> None:
+        change = Change(type=ChangeType.PROMOTE, replaces=None, reason="first")
+        deployment = Deployment(
+            api_version="towpath/v1",
+            kind="Deployment",
+            model=release.model,
+            environment="production",
+            release=PinnedRelease.of(release),
+            change=change,
+            target=LocalTarget(port=3000),
+        )
+        path = project.root / layout.environment_path("production", release.model)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dump_yaml(deployment.plain()))
+        _commit(project.root, "Promote")
+
+    return write

@@ -1,10 +1,16 @@
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
 from towpath_flows.evaluation.checks import BEHAVIOUR, CHECKS, Subject, behave, run
 from towpath_gitops.records.evidence import Verdict
-from towpath_gitops.records.signature import Column, Signature
+from towpath_gitops.records.signature import Column, Signature, Task
+
+Columns = Any
+Answers = np.ndarray[Any, Any]
+Predict = Callable[[Columns], Answers]
 
 COLUMNS = {
     "amount": np.linspace(0, 1, 40, dtype=np.float32)[:, None],
@@ -12,7 +18,7 @@ COLUMNS = {
 }
 
 
-def _signature(task="binary", *, nullable=True, categories=None):
+def _signature(task: Task = "binary", *, nullable: bool = True, categories: tuple[str, ...] | None = None) -> Signature:
     classes = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "regression": None}[task]
     inputs = (
         Column(name="amount", type="number", nullable=nullable, minimum=0.0),
@@ -21,13 +27,13 @@ def _signature(task="binary", *, nullable=True, categories=None):
     return Signature(task=task, target="t", classes=classes, inputs=inputs)
 
 
-def _good(columns):
+def _good(columns: Columns) -> Answers:
     """Answer by the amount; missing counts as nothing, sellers are heard."""
     amount = np.clip(np.nan_to_num(columns["amount"]), 0, 1)
     return (0.1 + 0.7 * amount + 0.1 * (columns["seller"] == "a")).astype(np.float64)
 
 
-def _subject(predict, signature=None):
+def _subject(predict: Predict, signature: Signature | None = None) -> Subject:
     return Subject(signature or _signature(), predict, COLUMNS)
 
 
@@ -37,27 +43,27 @@ class _Moody:
 
     calls: list[int] = field(default_factory=list)
 
-    def __call__(self, columns):
+    def __call__(self, columns: Columns) -> Answers:
         self.calls.append(1)
         return _good(columns) + 1e-3 * len(self.calls)
 
 
-def _neighbours(columns):
+def _neighbours(columns: Columns) -> Answers:
     return 0.5 + 0.0 * _good(columns) + np.linspace(0, 0.4, len(columns["amount"]))[:, None]
 
 
-def _centred(columns):
+def _centred(columns: Columns) -> Answers:
     return 0.5 + (_good(columns) - _good(columns).mean()) / 4
 
 
-def _closed(columns):
+def _closed(columns: Columns) -> Answers:
     if set(columns["seller"].ravel()) - {"a", "b"}:
         message = "unknown category"
         raise ValueError(message)
     return _good(columns)
 
 
-BAD = {
+BAD: dict[str, Predict] = {
     "determinism": _Moody(),
     "row-order": _neighbours,
     "single-rows": _centred,
@@ -70,25 +76,25 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_every_check_passes_a_good_model_and_refuses_its_known_bad_one(name):
+def test_every_check_passes_a_good_model_and_refuses_its_known_bad_one(name: str) -> None:
     """A check that never refused anything is decoration."""
     assert run(CHECKS[name], _subject(_good)).verdict is Verdict.PASS
     assert run(CHECKS[name], _subject(BAD[name])).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_findings_are_sentences(name):
+def test_findings_are_sentences(name: str) -> None:
     """Titles and explanations are docstrings, and end up in front of reviewers."""
     assert run(CHECKS[name], _subject(_good)).message.endswith((".", "columns"))
     assert len(run(CHECKS[name], _subject(BAD[name])).message) > 30
 
 
-def test_a_failure_names_the_column():
+def test_a_failure_names_the_column() -> None:
     """Which column is not answered stands in the message."""
     assert "seller" in run(CHECKS["unseen-categories"], _subject(_closed)).message
 
 
-def test_checks_that_do_not_apply_pass_and_say_so():
+def test_checks_that_do_not_apply_pass_and_say_so() -> None:
     """Without nullable or open columns there is nothing to check."""
     signature = _signature(nullable=False, categories=("a", "b"))
     for name in ("missing-values", "unseen-categories"):
@@ -97,21 +103,21 @@ def test_checks_that_do_not_apply_pass_and_say_so():
         assert "Not applicable" in finding.message
 
 
-def test_probabilities_of_classes_add_up():
+def test_probabilities_of_classes_add_up() -> None:
     """A multiclass model whose probabilities do not add up to one is refused."""
     subject = _subject(lambda columns: np.full((len(columns["amount"]), 3), 0.5), _signature("multiclass"))
     assert run(CHECKS["range"], subject).verdict is Verdict.FAIL
 
 
-def test_regression_may_answer_any_finite_number():
+def test_regression_may_answer_any_finite_number() -> None:
     """Values are not probabilities."""
     assert run(CHECKS["range"], _subject(lambda c: _good(c) * 1e6, _signature("regression"))).verdict is Verdict.PASS
 
 
-def test_a_check_that_breaks_is_an_error():
+def test_a_check_that_breaks_is_an_error() -> None:
     """A model that raises on plain rows is an error finding, not an exception."""
 
-    def broken(_):
+    def broken(_: Columns) -> Answers:
         message = "no memory"
         raise MemoryError(message)
 
@@ -120,7 +126,7 @@ def test_a_check_that_breaks_is_an_error():
     assert "no memory" in finding.message
 
 
-def test_the_behaviour_gate_runs_them_all():
+def test_the_behaviour_gate_runs_them_all() -> None:
     """`{check: behaviour}` is every check; a single name is one; an unknown name is an error."""
     assert len(behave(_subject(_good), (BEHAVIOUR,)).findings) == len(CHECKS)
     assert len(behave(_subject(_good), ("range",)).findings) == 1

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from towpath_flows.evaluation.slices import false_discoveries, judge_slices, mea
 from towpath_flows.spec import MetricGate, ModelSpec, SliceGate
 from towpath_gitops.records.evidence import Verdict
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "name": "toy",
     "target": "y",
     "data": {"train": {"file": "toy.parquet"}},
@@ -16,7 +18,7 @@ SPEC = {
 }
 
 
-def _answers(rows=3000, seed=0, strength=1.0):
+def _answers(rows: int = 3000, seed: int = 0, strength: float = 1.0) -> tuple[Any, Any]:
     random = np.random.default_rng(seed)
     y = random.integers(0, 2, rows)
     return y, 1 / (1 + np.exp(-random.normal(strength * y, 1)))[:, None]
@@ -26,7 +28,7 @@ def _answers(rows=3000, seed=0, strength=1.0):
     ("interval", "verdict"),
     [((0.70, 0.74), Verdict.PASS), ((0.67, 0.73), Verdict.INCONCLUSIVE), ((0.60, 0.69), Verdict.FAIL)],
 )
-def test_a_floor_looks_at_the_whole_interval(interval, verdict):
+def test_a_floor_looks_at_the_whole_interval(interval: tuple[float, float], verdict: Verdict) -> None:
     """Above the floor passes, below fails, astride is inconclusive."""
     finding = judge(MetricGate(metric="roc_auc", min=0.7), Estimate(sum(interval) / 2, *interval), 1000)
     assert finding.verdict is verdict
@@ -37,25 +39,25 @@ def test_a_floor_looks_at_the_whole_interval(interval, verdict):
     ("interval", "verdict"),
     [((0.50, 0.60), Verdict.PASS), ((0.55, 0.66), Verdict.INCONCLUSIVE), ((0.61, 0.70), Verdict.FAIL)],
 )
-def test_a_ceiling_looks_the_other_way(interval, verdict):
+def test_a_ceiling_looks_the_other_way(interval: tuple[float, float], verdict: Verdict) -> None:
     """Below the ceiling passes, above fails, astride is inconclusive."""
     gate = MetricGate(metric="log_loss", max=0.6)
     assert judge(gate, Estimate(sum(interval) / 2, *interval), 1000).verdict is verdict
 
 
-def test_the_message_is_understood_without_the_code():
+def test_the_message_is_understood_without_the_code() -> None:
     """A finding names the metric as people do, its interval, the rows, and which limit it meets."""
     finding = judge(MetricGate(metric="roc_auc", min=0.7), Estimate(0.75, 0.72, 0.78), 1234)
     assert finding.message == "ROC AUC is 0.7500 (95% interval 0.7200 to 0.7800) on 1,234 rows: meets the floor of 0.7"
 
 
-def test_an_undefined_metric_is_an_error():
+def test_an_undefined_metric_is_an_error() -> None:
     """A metric without a value never passes."""
     nothing = Estimate(float("nan"), float("nan"), float("nan"))
     assert judge(MetricGate(metric="roc_auc", min=0.1), nothing, 10).verdict is Verdict.ERROR
 
 
-def test_every_metric_is_measured_and_the_gates_are_judged():
+def test_every_metric_is_measured_and_the_gates_are_judged() -> None:
     """Evaluation keeps every metric of the task with its interval, and one finding for each gate."""
     spec = ModelSpec.model_validate(
         {**SPEC, "gates": [{"metric": "roc_auc", "min": 0.6}, {"metric": "brier", "max": 0.1}]}
@@ -68,14 +70,14 @@ def test_every_metric_is_measured_and_the_gates_are_judged():
     assert sum(each["rows"] for each in assessment.details["calibration"]) == 3000
 
 
-def test_no_gate_is_no_pass():
+def test_no_gate_is_no_pass() -> None:
     """A model.yaml without metric gates judges nothing: an error that shows how to write one."""
     (finding,) = evaluate(ModelSpec.model_validate(SPEC), *_answers(200), {}, (None, None)).findings
     assert finding.verdict is Verdict.ERROR
     assert "{metric: roc_auc, min: 0.7}" in finding.message
 
 
-def test_regression_and_multiclass_are_judged_as_well():
+def test_regression_and_multiclass_are_judged_as_well() -> None:
     """The gates do not assume a binary task."""
     random = np.random.default_rng(0)
     y = random.normal(0, 5, 500)
@@ -86,7 +88,7 @@ def test_regression_and_multiclass_are_judged_as_well():
     assert evaluate(spec, codes, np.eye(3)[codes], {}, (None, None)).verdict is Verdict.PASS
 
 
-def test_reliability_holds_only_bins_with_rows():
+def test_reliability_holds_only_bins_with_rows() -> None:
     """A reliability curve has no invented points."""
     assert reliability(np.array([0, 1]), np.array([0.05, 1.0])) == [
         {"predicted": 0.05, "observed": 0.0, "rows": 1},
@@ -99,7 +101,7 @@ def test_reliability_holds_only_bins_with_rows():
 GATE = SliceGate(metric="roc_auc", slice="group", gap=0.1)
 
 
-def test_a_group_that_fares_worse_is_found():
+def test_a_group_that_fares_worse_is_found() -> None:
     """A group in which the answers say nothing fails the gate and is named."""
     y, p = _answers(6000, strength=1.5)
     groups = np.array(["a", "b", "c"], dtype=object)[np.arange(6000) % 3]
@@ -110,7 +112,7 @@ def test_a_group_that_fares_worse_is_found():
     assert "group = b" in finding.message
 
 
-def test_groups_that_differ_by_chance_pass():
+def test_groups_that_differ_by_chance_pass() -> None:
     """Many groups of one population rarely give a false alarm."""
     y, p = _answers(8000)
     groups = np.array([f"g{index % 20}" for index in range(8000)], dtype=object)
@@ -119,7 +121,7 @@ def test_groups_that_differ_by_chance_pass():
     assert judge_slices(results, GATE).verdict is Verdict.PASS
 
 
-def test_small_groups_are_not_judged():
+def test_small_groups_are_not_judged() -> None:
     """Groups without enough rows are told of, and when all are small the verdict is inconclusive."""
     y, p = _answers(1000)
     groups = np.array(["large"] * 950 + ["small"] * 50, dtype=object)
@@ -129,14 +131,14 @@ def test_small_groups_are_not_judged():
     assert judge_slices([], GATE).verdict is Verdict.INCONCLUSIVE
 
 
-def test_hostile_values_cannot_break_a_message():
+def test_hostile_values_cannot_break_a_message() -> None:
     """A slice value with line breaks stays one line."""
     y, p = _answers(1000)
     groups = np.full(1000, "a\n\x00b", dtype=object)
     assert "a??b" in judge_slices(measure_slices("binary", y, p, groups, GATE), GATE).message
 
 
-def test_false_discovery_control_follows_benjamini_and_hochberg():
+def test_false_discovery_control_follows_benjamini_and_hochberg() -> None:
     """The worked example of the paper: 15 tests, four rejected at 5 %."""
     p = [
         0.0001,
@@ -159,7 +161,7 @@ def test_false_discovery_control_follows_benjamini_and_hochberg():
 
 
 @given(st.lists(st.floats(0, 1), max_size=30))
-def test_control_rejects_no_more_than_without_it(p_values):
+def test_control_rejects_no_more_than_without_it(p_values: list[float]) -> None:
     """Correction never rejects what the plain test would keep, and rejects the smallest first."""
     rejected = false_discoveries(p_values, 0.05)
     assert len(rejected) == len(p_values)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +14,11 @@ from towpath_flows.evaluation.bootstrap import (
     rows_to_settle,
     summarise,
 )
-from towpath_flows.evaluation.metrics import METRICS, decide, metrics_of
+from towpath_flows.evaluation.metrics import METRICS, Floats, decide, metrics_of
 from towpath_flows.spec import METRICS as DECLARED
+from towpath_gitops.records.signature import Task
+
+Array = np.ndarray[Any, Any]
 
 RANDOM = np.random.default_rng(0)
 Y = (RANDOM.random(400) < 0.3).astype(int)
@@ -48,13 +53,13 @@ DATA = {"binary": (Y, P), "multiclass": (CODES, SHARES), "regression": (VALUES, 
 
 
 @pytest.mark.parametrize(("task", "name", "expected"), EXPECTED)
-def test_agrees_with_scikit_learn(task, name, expected):
+def test_agrees_with_scikit_learn(task: Task, name: str, expected: float) -> None:
     """Every metric equals scikit-learn's, ties included."""
     assert METRICS[name].measure(task, *DATA[task]) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_table_holds_what_model_yaml_may_name(task):
+def test_table_holds_what_model_yaml_may_name(task: Task) -> None:
     """The metrics that model.yaml may name for a task are those of the table."""
     assert {metric.name for metric in metrics_of(task)} == set(DECLARED[task])
 
@@ -62,7 +67,7 @@ def test_table_holds_what_model_yaml_may_name(task):
 @pytest.mark.parametrize(
     ("task", "name"), [(task, name) for task, name, _ in EXPECTED] + [("binary", "calibration_error")]
 )
-def test_counts_stand_for_repeated_rows(task, name):
+def test_counts_stand_for_repeated_rows(task: Task, name: str) -> None:
     """A metric under row counts equals the metric of the table in which rows are repeated that often."""
     counts = RANDOM.integers(0, 4, 400)
     y, p = DATA[task]
@@ -70,21 +75,21 @@ def test_counts_stand_for_repeated_rows(task, name):
     assert weighted == pytest.approx(METRICS[name].measure(task, y.repeat(counts), p.repeat(counts, axis=0)), rel=1e-9)
 
 
-def test_calibration_error_of_honest_probabilities_is_small():
+def test_calibration_error_of_honest_probabilities_is_small() -> None:
     """The calibration error is the mean gap between promise and outcome over tenths."""
     chance = np.repeat([0.1, 0.9], 100)[:, None]
     came = np.concatenate([np.arange(100) < 10, np.arange(100) < 80]).astype(int)
     assert METRICS["calibration_error"].measure("binary", came, chance) == pytest.approx(0.05)
 
 
-def test_one_class_has_no_roc_auc():
+def test_one_class_has_no_roc_auc() -> None:
     """A metric that is not defined on the rows is NaN, not a number that looks like one."""
     assert np.isnan(METRICS["roc_auc"].measure("binary", np.ones(5), P[:5]))
 
 
 @given(arrays(np.float64, 30, elements=st.floats(0, 1)), arrays(np.int64, 30, elements=st.integers(0, 1)))
 @settings(max_examples=60, deadline=None)
-def test_roc_auc_is_symmetric(p, y):
+def test_roc_auc_is_symmetric(p: Floats, y: Array) -> None:
     """Turning the answers around turns ROC AUC around one half."""
     area = METRICS["roc_auc"].measure("binary", y, p[:, None])
     turned = METRICS["roc_auc"].measure("binary", y, -p[:, None])
@@ -93,19 +98,19 @@ def test_roc_auc_is_symmetric(p, y):
 
 @given(arrays(np.float64, 25, elements=st.floats(0, 1)), arrays(np.int64, 25, elements=st.integers(0, 1)))
 @settings(max_examples=60, deadline=None)
-def test_average_precision_agrees_under_ties(p, y):
+def test_average_precision_agrees_under_ties(p: Floats, y: Array) -> None:
     """Average precision equals scikit-learn's for any answers, tied or not."""
     if y.any():
         expected = reference.average_precision_score(y, p)
         assert METRICS["average_precision"].measure("binary", y, p[:, None]) == pytest.approx(expected)
 
 
-def test_threshold_decides_binary_labels():
+def test_threshold_decides_binary_labels() -> None:
     """A probability equal to the threshold decides for the second class."""
     assert decide("binary", np.array([[0.2], [0.3], [0.4]]), 0.3).tolist() == [0, 1, 1]
 
 
-def test_draws_are_of_full_size_and_repeatable():
+def test_draws_are_of_full_size_and_repeatable() -> None:
     """Each resample draws as many rows as there are, and a seed gives the same draws."""
     first, second = (np.concatenate(list(resample_counts(1000, 50, 3))) for _ in range(2))
     assert first.shape == (50, 1000)
@@ -113,7 +118,7 @@ def test_draws_are_of_full_size_and_repeatable():
     assert (first == second).all()
 
 
-def test_interval_of_a_mean_has_the_textbook_width():
+def test_interval_of_a_mean_has_the_textbook_width() -> None:
     """The percentile interval of an accuracy is as wide as the binomial's normal approximation."""
     y, p = np.ones(2000), (np.arange(2000) < 1600).astype(float)[:, None]
     found = estimates({"accuracy": METRICS["accuracy"].prepare("binary", y, p)}, 2000)["accuracy"]
@@ -121,7 +126,7 @@ def test_interval_of_a_mean_has_the_textbook_width():
     assert found.high - found.low == pytest.approx(2 * 1.96 * (0.8 * 0.2 / 2000) ** 0.5, rel=0.1)
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     """About 95 of 100 intervals hold the true ROC AUC."""
     random, hits = np.random.default_rng(1), 0
     for seed in range(100):
@@ -134,19 +139,19 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert hits >= 88
 
 
-def test_resamples_without_an_answer_are_left_out():
+def test_resamples_without_an_answer_are_left_out() -> None:
     """NaN resamples, as of one class only, do not spoil an interval; without any answer there is none."""
     assert summarise(0.5, np.array([0.4, np.nan, 0.6])).low == pytest.approx(0.405)
     assert np.isnan(summarise(0.5, np.array([np.nan])).low)
 
 
-def test_no_rows_cannot_be_resampled():
+def test_no_rows_cannot_be_resampled() -> None:
     """A bootstrap of nothing is refused."""
     with pytest.raises(ValueError, match="at least one row"):
         resample([METRICS["mae"].prepare("regression", VALUES, GUESSES)], 0)
 
 
-def test_needed_rows_grow_with_the_square():
+def test_needed_rows_grow_with_the_square() -> None:
     """Halving the distance to the limit quadruples the rows; on the limit no number of rows will do."""
     assert rows_to_settle(Estimate(0.70, 0.66, 0.74), 0.68, 1000) == pytest.approx(4000, abs=1)
     assert rows_to_settle(Estimate(0.69, 0.65, 0.73), 0.68, 1000) == pytest.approx(16000, abs=1)
