@@ -28,7 +28,7 @@ SHADOW_ROWS: Final = Counter("towpath_shadow_rows", "Rows scored in the shadow l
 SHADOW_DIFFERENCE: Final = Counter(
     "towpath_shadow_difference", "Sum over rows of the greatest difference from the champion's answer.", ("release",)
 )
-SHADOW_DROPPED: Final = Counter("towpath_shadow_dropped", "Requests not shadowed because the queue was full.")
+SHADOW_DROPPED: Final = Counter("towpath_shadow_dropped", "Requests not shadowed for want of room in its queue.")
 
 
 def render() -> bytes:

@@ -18,7 +18,9 @@ from towpath_bento.wire import Request, entity_of
 
 log = logging.getLogger("towpath.bento")
 
-_SHADOW_QUEUE: Final = 64  # requests that may wait for the shadow lane; more are dropped and counted
+# Requests that may wait for the shadow lane, and how large each may be; others are dropped and counted.
+_SHADOW_QUEUE: Final = 64
+_SHADOW_BYTES: Final = 2**18
 _HASH_BYTES: Final = 8
 
 
@@ -69,11 +71,11 @@ class Shadow:
         self._queue: asyncio.Queue[tuple[Lane, bytes, NDArray[Any]]] = asyncio.Queue(_SHADOW_QUEUE)
 
     def offer(self, lane: Lane, body: bytes, answered: NDArray[Any]) -> None:
-        """Queue a request with what the champion answered; dropped and counted when the queue is full."""
-        try:
-            self._queue.put_nowait((lane, body, answered))
-        except asyncio.QueueFull:
+        """Queue a request with what the champion answered; dropped and counted when there is no room for it."""
+        if self._queue.full() or len(body) > _SHADOW_BYTES:
             metrics.SHADOW_DROPPED.inc()
+        else:
+            self._queue.put_nowait((lane, body, answered))
 
     async def run(self) -> None:
         """Score until cancelled."""

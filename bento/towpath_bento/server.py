@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
+from numpy.typing import NDArray
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.pointer import POINTER_VARIABLE, WorkerState
 
@@ -61,12 +62,13 @@ _SETTINGS: Final[dict[str, Any]] = {
 
 
 class Scored(NamedTuple):
-    """A predicted request: the answer's bytes and who gave it."""
+    """A predicted request: the answer's bytes, who gave it, and who shall score it besides."""
 
     body: bytes
     lane: str
     release: str
-    rows: int
+    values: NDArray[Any]
+    shadow: Lane | None
 
 
 class ModelServer:
@@ -144,8 +146,10 @@ class ModelServer:
             metrics.REQUESTS.labels(metrics.NO_LANE, metrics.NO_LANE, str(int(problem.status))).inc()
             raise
         metrics.REQUESTS.labels(scored.lane, scored.release, "200").inc()
-        metrics.ROWS.labels(scored.lane, scored.release).inc(scored.rows)
+        metrics.ROWS.labels(scored.lane, scored.release).inc(len(scored.values))
         metrics.LATENCY.labels(scored.lane, scored.release).observe(time.perf_counter() - started_s)
+        if scored.shadow is not None:
+            self._shadow.offer(scored.shadow, body, scored.values)
         return Answer(scored.body, headers=(("x-towpath-lane", scored.lane), ("x-towpath-release", scored.release)))
 
     def _score(self, live: Live, body: bytes) -> Scored:
@@ -155,10 +159,8 @@ class ModelServer:
         name, lane = chosen
         request = lane.codec.decode(body)
         values = lane.engine.predict(request.columns)
-        shadow = live.shadow(request, body)
-        if shadow is not None:
-            self._shadow.offer(shadow, body, values)
-        return Scored(lane.codec.encode(lane.release, values), name, lane.release, request.rows)
+        answer = lane.codec.encode(lane.release, values)
+        return Scored(answer, name, lane.release, values, live.shadow(request, body))
 
     def _champion(self) -> Lane:
         lane = self.follower.live.lanes.get("champion")

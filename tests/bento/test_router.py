@@ -87,7 +87,8 @@ def test_the_shadow_counts_how_far_it_is_off(lanes: dict[str, Lane], row: dict[s
 
     async def scenario() -> None:
         shadow = Shadow()
-        for _ in range(100):
+        shadow.offer(lane, b" " * 2**20, answered)
+        for _ in range(99):
             shadow.offer(lane, request, answered)
         shadow_task = asyncio.create_task(shadow.run())
         await counted(lane.release, 64)

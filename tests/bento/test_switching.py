@@ -90,7 +90,7 @@ def test_a_bad_release_never_takes_traffic(
     pair: Any, champion: Any, tiny: Callable[..., Any], row: dict[str, Any], fault: str
 ) -> None:
     """Whatever is wrong with the wanted release, the old one goes on serving and `/version` says why."""
-    bad = tiny(bias=3.0, version=2, golden_error=0.01 if fault == "golden" else 0.0)
+    bad = tiny(bias=3.0, version=2, golden_error=0.0 if fault in {"tampered", "missing"} else 0.01)
     with Traffic(pair.port, row, callers=1) as traffic:
         if fault == "tampered":
             with (bad.folder / "model.onnx").open("ab") as file:
