@@ -6,9 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from towpath_gitops.repository import Repository
 
 Clone = Callable[[str], Repository]
+
+# A loaded machine is slow, not wrong.
+settings.register_profile("gitops", deadline=None, max_examples=60)
+settings.load_profile("gitops")
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ from towpath_gitops.records.signature import Signature
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=12,
+    max_leaves=5,
 )
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 D = digest_of("x")

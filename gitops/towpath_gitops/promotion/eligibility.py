@@ -28,8 +28,8 @@ class Reason(Record):
     mend: str = Field(default="", description="what would make the rule agree; empty when nothing would")
 
     def __str__(self) -> str:
-        """Say what is wrong, and after a colon what would mend it."""
-        return f"{self.what}. {self.mend}".rstrip() if self.mend else f"{self.what}."
+        """Say what is wrong, and then what would mend it."""
+        return f"{self.what.rstrip('.')}. {self.mend}".rstrip()
 
 
 @dataclass(frozen=True)

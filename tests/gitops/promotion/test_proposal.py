@@ -126,6 +126,16 @@ def test_missing_evidence_is_proposed_and_shown_as_a_failing_line(world: Any) ->
     assert [gate.verdict for gate in Decision.model_validate_json(pull.data).gates] == [Verdict.ERROR] * 2
 
 
+def test_a_proposal_that_main_overtook_is_renewed_in_place(world: Any) -> None:
+    """The owner edits the file meanwhile: the same pull request gets a head that merges again."""
+    release = world.register(1)
+    first = _promote(world, release)
+    world.push({PATH: world.ada.read(world.ada.main(), PATH).replace("workers: 1", "workers: 2")})
+    again = _promote(world, release)
+    assert again.number == first.number
+    assert "workers: 2" in world.ada.read(again.head, PATH)
+
+
 # --- the way back -------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +201,31 @@ def test_a_bad_release_whose_files_are_gone_can_still_be_left(world: Any) -> Non
     shutil.rmtree(world.store.folder(bad))
     pull = _roll_back(world)
     assert parse_deployment(world.ada.read(pull.head, PATH), source=PATH).declared == good
+
+
+def test_a_rollback_branch_that_somebody_broke_is_replaced(world: Any) -> None:
+    """What stands on the branch is never trusted."""
+    _served(world, world.register(1), world.register(2))
+    pull = _roll_back(world)
+    broken = world.ada.commit([pull.head], pull.head, {PATH: b"nonsense"}, "Break")
+    world.ada.push(broken, f"refs/heads/{pull.branch}", pull.head)
+    again = _roll_back(world)
+    assert again.number == pull.number
+    assert parse_deployment(world.ada.read(again.head, PATH), source=PATH).blocked
+
+
+def test_what_cannot_be_compared_is_not_safe(world: Any) -> None:
+    """Another schema and a current release whose files are gone; an artifact without a signature."""
+    wider = {"task": "binary", "target": "late", "classes": ["false", "true"]}
+    wider |= {"inputs": [{"name": "carrier", "type": "string"}, {"name": "origin", "type": "string"}]}
+    old, bare, current = world.register(1, signature=wider), world.register(2), world.register(3)
+    _served(world, old, bare, current)
+    shutil.rmtree(world.store.folder(current))
+    (world.store.folder(bare) / "signature.json").write_text("{}")
+    with pytest.raises(RefusedError) as caught:
+        _roll_back(world)
+    assert "the schemas differ and that of flights 1.3.0" in caught.value.why
+    assert "flights 1.2.0" in caught.value.why
 
 
 def test_nothing_to_go_back_to_is_said(world: Any) -> None:

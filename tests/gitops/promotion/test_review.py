@@ -1,13 +1,15 @@
 # ruff: noqa: ANN401 (the world is made in conftest.py, which cannot be imported)
 """Each rule of review both ways: what is sound passes, what breaks the one rule is refused by that rule."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from towpath_gitops import layout
-from towpath_gitops.errors import NotFoundError, RefusedError
+from towpath_gitops.errors import ConflictError, NotFoundError, RefusedError
 from towpath_gitops.forges.base import State
+from towpath_gitops.forges.local import LocalForge
 from towpath_gitops.promotion.proposal import propose_promotion, propose_rollback
 from towpath_gitops.promotion.review import Review, merge_reviewed, review
 from towpath_gitops.records.deployment import parse_deployment
@@ -354,20 +356,82 @@ def test_the_comparison_must_be_with_what_production_runs_now(world: Any) -> Non
     assert _rules(world, renewed.number) == {"approvals"}
 
 
+def _twin(world: Any, release: Any, environment: str = "staging") -> Any:
+    """Open a second proposal, as if two people had proposed at once and neither had closed the other."""
+    repository, main = world.ada, world.ada.main()
+    branch = f"towpath/promote/{environment}/flights/{'0' * 12}"
+    commit = repository.commit([main], main, {"twin": release.id.encode()}, "Twin")
+    repository.push(commit, f"refs/heads/{branch}", None)
+    return world.desk().forge.open(branch=branch, title="Twin", body="", data="")
+
+
 def test_a_merge_closes_the_proposals_that_it_made_stale(world: Any) -> None:
     """Another open proposal for the same place is closed with a link, one for another place is not."""
-    first, second = world.register(1), world.register(2)
-    elsewhere = _promote(world, second, "production")
-    stale = _promote(world, first)
-    # As if two people had proposed at the same moment: neither closed the other.
+    release = world.register(1)
+    pull = _promote(world, release)
+    twin, elsewhere = _twin(world, release), _twin(world, release, "production")
+    _approve_and_merge(world, pull)
+    forge = world.desk().forge
+    assert (forge.get(twin.number).state, forge.get(elsewhere.number).state) == (State.CLOSED, State.OPEN)
+    assert f"Stale: #{pull.number}" in forge.get(twin.number).comments[-1].text
+
+
+class _Moving(LocalForge):
+    """Just before a merge main moves, as often as `times` says."""
+
+    def merge(self, *arguments: Any, **options: Any) -> Any:
+        """Move main, then merge."""
+        if self.times.pop(0):
+            main = self.repository.main()
+            commit = self.repository.commit([main], main, {"moved": str(len(self.times)).encode()}, "Moved")
+            self.repository.push(commit, "refs/heads/main", main)
+        return super().merge(*arguments, **options)
+
+
+@pytest.mark.parametrize(("moves", "merges"), [([True, False], True), ([True, True, True], False)])
+def test_main_that_moves_between_review_and_merge_is_reviewed_again(
+    world: Any, moves: list[bool], *, merges: bool
+) -> None:
+    """What is merged is what was reviewed: once moved, reviewed twice; moving on and on, given up as a conflict."""
+    pull = _promote(world, world.register(1))
+    world.desk("grace").forge.approve(pull.number)
     desk = world.desk()
-    branch = stale.branch.replace(first.short_id, "0" * 12)
-    desk.repository.push(desk.repository.tip(f"refs/heads/{stale.branch}"), f"refs/heads/{branch}", None)
-    twin = desk.forge.open(branch=branch, title="Twin", body="", data="")
-    _approve_and_merge(world, stale)
-    closed = desk.forge.get(twin.number)
-    assert closed.state in {State.CLOSED, State.MERGED}
-    assert desk.forge.get(elsewhere.number).state is State.OPEN
+    forge = _Moving(desk.repository, lambda: world.now)
+    object.__setattr__(forge, "times", list(moves))
+    desk = replace(desk, forge=forge)
+    if merges:
+        merge_reviewed(desk, pull.number, now=world.now)
+    else:
+        with pytest.raises(ConflictError, match="keeps moving"):
+            merge_reviewed(desk, pull.number, now=world.now)
+    assert (world.declared("staging") is not None) is merges
+
+
+def test_a_file_without_a_release_is_refused(world: Any) -> None:
+    """A proposal cannot empty an environment."""
+    first = world.register(1)
+    world.declare("staging", first)
+    pull = _promote(world, world.register(2))
+    empty = world.ada.read(world.ada.resolve(f"{world.ada.main()}^"), STAGING)
+    _amend(world, pull, {STAGING: empty})
+    assert _rules(world, pull.number) == {"scope"}
+
+
+def test_evidence_under_another_kinds_name_is_refused(world: Any) -> None:
+    """A green evaluation cannot stand in for the comparison."""
+    release = world.register(1)
+    pull = _promote(world, release)
+    text = world.evidence(release).model_dump_json(by_alias=True)
+    _amend(world, pull, {layout.evidence_path(release.short_id, "comparison"): text})
+    assert _rules(world, pull.number) == {"unreadable"}
+
+
+@pytest.mark.parametrize("text", [None, "- a list\n"])
+def test_gates_that_main_cannot_state_let_nothing_in(world: Any, text: str | None) -> None:
+    """Without a readable model.yaml on main nobody knows whether the evidence is current."""
+    pull = _promote(world, world.register(1))
+    world.push({layout.MODEL: text})
+    assert _rules(world, pull.number) == {"unreadable"}
 
 
 # --- the way back -------------------------------------------------------------------------------------------------
@@ -421,7 +485,7 @@ def test_evidence_does_not_ride_along_with_a_rollback(world: Any, declared: Any)
     """A rollback edits one file."""
     pull = _roll_back(world)
     path = layout.evidence_path(declared[0].short_id, "evaluation")
-    _amend(world, pull, {path: lambda text: text.replace("0.71", "0.99")})
+    _amend(world, pull, {path: world.evidence(declared[0]).model_dump_json(by_alias=True)})
     assert "scope" in _rules(world, pull.number)
 
 
