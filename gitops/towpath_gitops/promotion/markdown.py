@@ -4,7 +4,8 @@ import html
 import re
 from collections.abc import Sequence
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$@])")
+# An underscore inside a word, as in `roc_auc`, marks nothing up and may stay readable.
+_SPECIAL = re.compile(r"([\\`*\[\]#|~$@]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def text(words: str) -> str:
