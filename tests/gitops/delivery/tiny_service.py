@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+LONGEST_S = 600.0  # then it ends by itself: nobody stops it when a test run was killed
 POINTER = Path(os.environ["TOWPATH_POINTER"])
 
 
@@ -25,7 +26,8 @@ class State:
 def follow() -> None:
     """Load whatever the pointer says; keep the old on any error."""
     seen = 0
-    while True:
+    until = time.monotonic() + LONGEST_S
+    while time.monotonic() < until:
         if POINTER.exists():
             pointer = json.loads(POINTER.read_text())
             if pointer["generation"] != seen:
@@ -39,6 +41,7 @@ def follow() -> None:
                 workers.mkdir(exist_ok=True)
                 (workers / f"{os.getpid()}.json").write_text("{}")
         time.sleep(0.02)
+    os._exit(0)
 
 
 class Handler(BaseHTTPRequestHandler):
