@@ -1,7 +1,8 @@
 # Towpath. `make` alone lists what can be done.
 #
 # Everything runs in .venv, which is built on first use: by uv where it is installed, by pip otherwise, from the
-# hash-locked requirements.txt. A finished environment carries a stamp; one without it was interrupted and is built anew.
+# hash-locked requirements.txt, which is complete: nothing is resolved (pip would stumble over extras that have no hash
+# of their own). A finished environment carries a stamp; one without it was interrupted and is built anew.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -62,12 +63,12 @@ $(STAMP): requirements.txt pyproject.toml
 	if command -v uv >/dev/null; then \
 	  echo "Installing into $(VENV) with uv ..."; \
 	  { [ -d $(VENV) ] || uv venv --quiet --python "$$python" $(VENV); } && \
-	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.txt && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
 	  echo "Installing into $(VENV) with pip (some minutes the first time) ..."; \
 	  { [ -d $(VENV) ] || "$$python" -m venv $(VENV); } && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@touch $@
