@@ -1,0 +1,137 @@
+import base64
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from towpath_flows.data import Splits
+from towpath_flows.evaluation import plots
+from towpath_flows.evaluation.assessment import Assessment
+from towpath_flows.evaluation.card import Facts, pictures, write_card
+from towpath_flows.evaluation.importance import permutation_importance
+from towpath_flows.evaluation.judgement import assess_behaviour, assess_worth
+from towpath_flows.evaluation.scoring import Scorer
+from towpath_flows.project import Project
+from towpath_flows.training import Exported
+from towpath_gitops.records.evidence import Finding, Kind, Verdict
+from towpath_gitops.records.signature import Column, Signature
+
+NASTY = "a|b <script>alert(1)</script>\n# c"
+
+
+def _facts(**changes: object) -> Facts:
+    columns = (Column(name="amount", type="number", minimum=0), Column(name=NASTY[:20], type="string"))
+    found = Finding(gate="roc_auc ≥ 0.9", verdict=Verdict.FAIL, message="ROC AUC is 0.8000: misses the floor of 0.9")
+    details = {
+        "rows": 1000,
+        "window": ["2026-01-01T00:00:00", "2026-02-01T00:00:00"],
+        "metrics": {"roc_auc": {"value": 0.8, "low": 0.75, "high": 0.85}},
+        "slices": [{"slice": "country", "value": NASTY, "rows": 300, "measured": 0.7, "gap": 0.1}],
+    }
+    fields = {
+        "model": "returns",
+        "signature": Signature(task="binary", target="returned", classes=("no", "yes"), threshold=0.5, inputs=columns),
+        "source": "data/orders.parquet",
+        "data": "sha256:" + "d" * 64,
+        "window": ("2026-01-01T00:00:00", None),
+        "rows": {"train": 600, "validation": 200, "test": 200},
+        "params": {"framework": "xgboost", "learning_rate": 0.1},
+        "assessments": (Assessment(Kind.EVALUATION, (found,), details),),
+        "importance": {"amount": 0.12, "seller": -0.001},
+        "images": {"bars": plots.svg(plots.bars({"amount": 0.12}, "What it listens to", "loss"))},
+    }
+    return Facts(**{**fields, **changes})  # type: ignore[arg-type]  # fields of many types
+
+
+def test_the_card_says_what_a_reader_asks(tmp_path: Path) -> None:
+    """Purpose, verdict, measures, groups, inputs, making and limits are all there, in both forms."""
+    write_card(tmp_path, _facts())
+    for name in ("card.md", "card.html"):
+        text = (tmp_path / name).read_text()
+        for part in (
+            "the probability that returned is yes",
+            "cannot be promoted",
+            "0.7500 to 0.8500",
+            "xgboost",
+            "600 to train",
+        ):
+            assert part in text
+        for heading in ("Gates", "How good it is", "Group by group", "What it takes", "Where not to trust it"):
+            assert heading in text
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
+    """No script, no outside address: pictures are inside."""
+    write_card(tmp_path, _facts())
+    page = (tmp_path / "card.html").read_text()
+    assert "data:image/svg+xml;base64," in page
+    assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
+    assert "<script" not in page
+
+
+def test_values_of_data_cannot_break_the_markdown(tmp_path: Path) -> None:
+    """A group's name adds neither cells nor markup."""
+    write_card(tmp_path, _facts())
+    text = (tmp_path / "card.md").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("| country")]
+    assert "<script>" not in text
+    assert len(re.findall(r"(?<!\\)\|", line)) == 6
+
+
+def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
+    """Cards are part of the artifact's digest: no dates, no random ids."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_card(tmp_path / name, _facts())
+    for name in ("card.md", "card.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("binary", {"ROC curve", "calibration", "scores", "importance"}),
+        ("multiclass", {"importance"}),
+        ("regression", {"answers", "errors", "importance"}),
+    ],
+)
+def test_each_task_has_its_pictures(task: str, expected: set[str]) -> None:
+    """Pictures are drawn for every task, as SVG."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 300)
+    details = {
+        "calibration": [{"predicted": 0.1, "observed": 0.2, "rows": 30}, {"predicted": 0.9, "observed": 1, "rows": 3}]
+    }
+    found = pictures(task, y, random.random((300, 1)), details, {"a $ b": 0.1})
+    assert set(found) == expected
+    for data in found.values():
+        assert base64.b64decode(data.partition(",")[2]).startswith(b"<?xml")
+
+
+def test_importance_finds_what_the_model_listens_to() -> None:
+    """The column that makes the answer comes first; one that is not heard has no importance."""
+    random = np.random.default_rng(0)
+    columns = {name: random.normal(size=(2000, 1)) for name in ("deaf", "heard")}
+    y = (columns["heard"][:, 0] + random.normal(size=2000) > 0).astype(int)
+    found = permutation_importance("binary", lambda c: 1 / (1 + np.exp(-c["heard"])), columns, y)
+    assert list(found) == ["heard", "deaf"]
+    assert found["heard"] > 0.2
+    assert found["deaf"] == 0
+
+
+def test_an_exported_model_is_judged_by_its_own_engine(published: Project, exported: Exported, splits: Splits) -> None:
+    """Worth and behaviour of a real artifact are found through the engine that serves it."""
+    worth = assess_worth(published, exported.folder, splits.test)
+    assert worth.findings[0].verdict in {Verdict.PASS, Verdict.INCONCLUSIVE}
+    assert worth.details["rows"] == len(splits.test)
+    assert {each["slice"] for each in worth.details["slices"]} <= {"express"}
+    behaviour = assess_behaviour(published, exported.folder, splits.test)
+    assert behaviour
+    assert behaviour.verdict is Verdict.PASS
+
+
+def test_scoring_goes_by_the_signature(exported: Exported, splits: Splits) -> None:
+    """An artifact is asked with the columns that its own signature names, as (n, 1) arrays."""
+    scorer = Scorer.open(exported.folder)
+    assert {values.shape for values in scorer.columns(splits.test).values()} == {(len(splits.test), 1)}
+    assert scorer.answers(splits.test).shape == (len(splits.test), 1)
