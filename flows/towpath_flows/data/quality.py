@@ -111,13 +111,12 @@ def _means(bins: Any, y: NDArray[Any], wanted: Any) -> NDArray[np.float64]:  # n
 
 def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """Return the ROC AUC (Mann-Whitney, ties count half); 0.5 where a class is absent."""
-    from scipy.stats import rankdata  # noqa: PLC0415 (heavy)
-
     hits = int(positive.sum())
     misses = len(positive) - hits
     if not hits or not misses:
         return 0.5
-    return float((rankdata(scores)[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
+    ranks = pd.Series(scores).rank().to_numpy()
+    return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
 def _explained(predicted: NDArray[np.float64], actual: NDArray[np.float64]) -> float:

@@ -14,9 +14,10 @@ from towpath_flows.training.tuning import TuneResult
 
 
 def fit(project: Project, splits: Splits, tuned: TuneResult) -> Model:
-    """Fit twice: on train, stopping when validation no longer gains; then on both for as many rounds.
+    """Fit on train and validation together, for the rounds that tuning found.
 
-    The second fit sees the newest rows, which resemble tomorrow's most, and never the test rows.
+    Without tuning they are found first, by a fit on train that stops when validation no longer gains. The newest rows,
+    which resemble tomorrow's most, are thus learned from; the test rows never are.
 
     Raises:
         TrainingError: the transformer or the library fails on these rows.
@@ -25,8 +26,10 @@ def fit(project: Project, splits: Splits, tuned: TuneResult) -> Model:
     features = Features.of(project, splits.train, splits.target)
     trainer, setting = TRAINERS[tuned.framework], setting_of(project, splits)
     try:
-        first = prepare(project, features, splits.train, splits.validation)
-        rounds = trainer.fit(first.train, first.judge, tuned.params, setting).rounds
+        rounds = tuned.rounds
+        if rounds is None:
+            first = prepare(project, features, splits.train, splits.validation)
+            rounds = trainer.fit(first.train, first.judge, tuned.params, setting).rounds
         last = prepare(project, features, splits.development)
         final = trainer.fit(last.train, None, tuned.params, replace(setting, rounds=rounds))
     except (ValueError, RuntimeError) as error:

@@ -20,31 +20,38 @@ if TYPE_CHECKING:
     import optuna
 
 _STUDIES: Final = "studies.db"
+_ROUNDS: Final = "rounds"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of parameters that was tried; `loss` is the mean over folds, None where it was given up early."""
+    """One set of parameters that was tried; `loss` and `rounds` are means over folds, None where it was given up."""
 
     number: int
     framework: Framework
     params: Mapping[str, float | int]
     loss: float | None
     seconds: float
+    rounds: int | None = None
 
 
 @dataclass(frozen=True)
 class TuneResult:
-    """The best parameters, and everything that was tried. Without trials: the first framework's defaults."""
+    """The best parameters, and everything that was tried. Without trials: the first framework's defaults.
+
+    `rounds` is the mean over folds of the round after which nothing was gained: one fold alone, a month unlike the
+    others, may stop after a handful. None without trials.
+    """
 
     framework: Framework
     params: Mapping[str, float | int]
     loss: float | None
     trials: tuple[Trial, ...]
+    rounds: int | None = None
 
 
 def tune(project: Project, splits: Splits, on_trial: Callable[[Trial], None] | None = None) -> TuneResult:
-    """Search for the parameters with the least log loss (regression: root mean square error) over the folds.
+    """Search for the parameters with the least mean loss over the folds (which loss: see `trainers.base.Fitted`).
 
     Each framework's defaults are tried first, so that tuning never does worse than not tuning. Trials are kept in
     .towpath/optuna: the same search on the same rows goes on where it was interrupted, and is not repeated once done.
@@ -118,13 +125,16 @@ def _mean_loss(
 ) -> float:
     import optuna  # noqa: PLC0415 (heavy)
 
-    losses: list[float] = []
+    losses, rounds = [], []
     for step, fold in enumerate(prepared):
-        losses.append(TRAINERS[framework].fit(fold.train, fold.judge, params, setting).loss)
+        fitted = TRAINERS[framework].fit(fold.train, fold.judge, params, setting)
+        losses.append(fitted.loss)
+        rounds.append(fitted.rounds)
         mean = sum(losses) / len(losses)
         trial.report(mean, step)
         if step + 1 < len(prepared) and trial.should_prune():
             raise optuna.TrialPruned
+    trial.set_user_attr(_ROUNDS, round(sum(rounds) / len(rounds)))
     return mean
 
 
@@ -132,7 +142,8 @@ def _trial(trial: "optuna.trial.FrozenTrial") -> Trial:
     framework, params = _split(trial.params)
     complete = trial.state.name == "COMPLETE"
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    return Trial(trial.number, framework, params, trial.value if complete else None, seconds)
+    loss, rounds = (trial.value, trial.user_attrs.get(_ROUNDS)) if complete else (None, None)
+    return Trial(trial.number, framework, params, loss, seconds, rounds)
 
 
 def _split(params: Mapping[str, Any]) -> tuple[Framework, dict[str, float | int]]:
@@ -152,4 +163,4 @@ def _result(study: "optuna.Study") -> TuneResult:
     if not tried:
         raise TrainingError("No set of parameters could be tried to its end", hint="Give `tune.timeout` more time.")
     best = min(tried, key=lambda trial: (trial.loss, trial.number))
-    return TuneResult(best.framework, best.params, best.loss, trials)
+    return TuneResult(best.framework, best.params, best.loss, trials, best.rounds)

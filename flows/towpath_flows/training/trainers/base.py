@@ -39,8 +39,9 @@ class Setting:
 class Fitted:
     """A fitted estimator of the library's scikit-learn interface and how many rounds it has.
 
-    `loss` is the best loss on the validation rows (log loss, or for regression the root mean square error); NaN
-    when there were none.
+    `loss` is the best on the validation rows, NaN when there were none: binary 1 - ROC AUC, multiclass log loss,
+    regression root mean square error. Log loss is no guide for two classes when time passes: a base rate that shifts
+    between train and validation moves it more than a better order of the rows does, and fits stop after few rounds.
     """
 
     estimator: Any
@@ -82,6 +83,11 @@ class Trainer(Protocol):
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def loss(metric: str, score: float) -> float:
+    """Return a library's score so that less is better."""
+    return 1 - float(score) if metric == "auc" else float(score)
 
 
 def proba(estimator: Any, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:  # noqa: ANN401 (untyped library)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_flows.training.trainers.base import Data, Fitted, Params, Setting, cores, proba
+from towpath_flows.training.trainers.base import Data, Fitted, Params, Setting, cores, loss, proba
 
 if TYPE_CHECKING:
     import optuna
 
 _OBJECTIVES = {
-    "binary": ("binary", "binary_logloss"),
+    "binary": ("binary", "auc"),
     "multiclass": ("multiclass", "multi_logloss"),
     "regression": ("regression", "rmse"),
 }
@@ -52,6 +52,7 @@ def fit(train: Data, validation: Data | None, params: Params, setting: Setting) 
     kind: Any = lightgbm.LGBMRegressor if setting.task == "regression" else lightgbm.LGBMClassifier
     estimator = kind(
         objective=objective,
+        metric=metric,
         n_estimators=setting.rounds,
         subsample_freq=1,
         n_jobs=cores(),
@@ -67,12 +68,11 @@ def fit(train: Data, validation: Data | None, params: Params, setting: Setting) 
         train.y,
         eval_X=validation.x if validation else None,
         eval_y=validation.y if validation else None,
-        eval_metric=metric if validation else None,
         callbacks=callbacks,
     )
     if validation is None:
         return Fitted(_rounded(estimator), setting.rounds, float("nan"))
-    return Fitted(estimator, int(estimator.best_iteration_), float(estimator.best_score_["valid_0"][metric]))
+    return Fitted(estimator, int(estimator.best_iteration_), loss(metric, estimator.best_score_["valid_0"][metric]))
 
 
 def predict(estimator: Any, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:  # noqa: ANN401 (untyped library)

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_flows.training.trainers.base import Data, Fitted, Params, Setting, cores, proba
+from towpath_flows.training.trainers.base import Data, Fitted, Params, Setting, cores, loss, proba
 
 if TYPE_CHECKING:
     import optuna
 
 _OBJECTIVES = {
-    "binary": ("binary:logistic", "logloss"),
+    "binary": ("binary:logistic", "auc"),
     "multiclass": ("multi:softprob", "mlogloss"),
     "regression": ("reg:squarederror", "rmse"),
 }
@@ -62,7 +62,7 @@ def fit(train: Data, validation: Data | None, params: Params, setting: Setting) 
     estimator.fit(train.x, train.y, eval_set=[(validation.x, validation.y)] if validation else None, verbose=False)
     if validation is None:
         return Fitted(estimator, setting.rounds, float("nan"))
-    return Fitted(estimator, int(estimator.best_iteration) + 1, float(estimator.best_score))
+    return Fitted(estimator, int(estimator.best_iteration) + 1, loss(metric, estimator.best_score))
 
 
 def predict(estimator: Any, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:  # noqa: ANN401 (untyped library)
