@@ -1,9 +1,9 @@
 """The command line itself: its contents, its help, its exit codes, its speed."""
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -61,12 +61,17 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_help_is_fast() -> None:
-    """The first page is there in under 0.3 s (the best of several: other programs share the machine)."""
+    """The first page takes under 0.3 s of processor time, which other programs on the machine cannot add to."""
+
+    def spent_s() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
     took_s = []
-    while not took_s or (min(took_s) > 0.3 and len(took_s) < 20):
-        start = time.perf_counter()
+    for _ in range(5):
+        before_s = spent_s()
         towpath("--help")
-        took_s.append(time.perf_counter() - start)
+        took_s.append(spent_s() - before_s)
     assert min(took_s) < 0.3
 
 

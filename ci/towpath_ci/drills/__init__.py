@@ -7,6 +7,7 @@ from towpath_ci.drills.base import Drill
 from towpath_ci.drills.broken_schema import BrokenSchema
 from towpath_ci.drills.expired_evidence import ExpiredEvidence
 from towpath_ci.drills.forged_approval import ForgedApproval
+from towpath_ci.drills.forged_evidence import ForgedEvidence
 from towpath_ci.drills.leaky_model import LeakyModel
 from towpath_ci.drills.rollback import RehearsedRollback
 from towpath_ci.drills.stale_approval import StaleApproval
@@ -21,6 +22,7 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     ExpiredEvidence,
     StaleApproval,
     ForgedApproval,
+    ForgedEvidence,
     AlteredArtifact,
     WeakerModel,
     RehearsedRollback,

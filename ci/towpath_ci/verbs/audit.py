@@ -1,5 +1,6 @@
 """`towpath audit`."""
 
+import heapq
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -28,8 +29,7 @@ def audit(context: typer.Context, *, environment: AnyEnvironment = None, as_json
     """
     if context.invoked_subcommand is None:
         workspace = Workspace.here()
-        entries = _entries(workspace, environment)
-        _show(workspace, sorted(entries, key=lambda entry: entry.time), as_json=as_json)
+        _show(workspace, _entries(workspace, environment), as_json=as_json)
 
 
 @app.command(epilog="Example: towpath audit verify")
@@ -66,7 +66,8 @@ def at(
 def _entries(workspace: Workspace, environment: str | None) -> list[Entry]:
     workspace.repository.fetch()
     names = [environment] if environment else workspace.ledger.environments()
-    return [entry for name in names for entry in workspace.ledger.entries(name, workspace.model)]
+    chains = [workspace.ledger.entries(name, workspace.model) for name in names]
+    return list(heapq.merge(*chains, key=lambda entry: entry.time))  # by time, each chain in its own order
 
 
 def _show(workspace: Workspace, entries: list[Entry], *, as_json: bool) -> None:

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+from towpath_ci.lazy import verb
+
+app = verb()
 
 
-@app.command()
+@app.command(epilog="Example: towpath demo --repository ../my-model")
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the story takes place; cleared at the start.")] = Path(".demo"),
     repository: Annotated[
@@ -18,11 +20,10 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Scaffold a repository, train, promote, serve, monitor, retrain, refuse, roll back and testify.
+    """Live through the whole loop on real flights, in minutes.
 
-    Everything is real and on this machine: git, Prefect, MLflow, BentoML; nothing is left running at the end.
-
-    Example: towpath demo --repository ../my-model
+    Scaffold a repository, train, promote, serve, monitor, retrain, refuse, roll back and testify. Everything is real
+    and on this machine: git, Prefect, MLflow, BentoML; nothing is left running at the end.
     """
     from towpath_ci.demo import tell  # noqa: PLC0415 (pandas, MLflow: imported when the story begins)
 

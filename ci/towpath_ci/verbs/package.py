@@ -1,5 +1,6 @@
 """`towpath package`."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated

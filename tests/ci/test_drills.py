@@ -1,0 +1,187 @@
+"""The drills: each holds, and none holds when its gate is made to wave everything through, or to refuse everything."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from towpath_ci.drills import DRILLS
+from towpath_ci.drills.altered_artifact import AlteredArtifact
+from towpath_ci.drills.base import Drill, Refusal, Result, run
+from towpath_ci.drills.broken_schema import BrokenSchema
+from towpath_ci.drills.expired_evidence import ExpiredEvidence
+from towpath_ci.drills.forged_approval import ForgedApproval
+from towpath_ci.drills.leaky_model import LeakyModel
+from towpath_ci.drills.stage import Stage
+from towpath_ci.drills.stale_approval import StaleApproval
+from towpath_ci.drills.worse_model import WorseModel
+from towpath_ci.main import app
+from towpath_ci.verbs import drill as verb
+from towpath_flows.data import quality
+from towpath_flows.evaluation import gates
+from towpath_gitops.delivery import registry
+from towpath_gitops.errors import DrillError, NotFoundError
+from towpath_gitops.forges.base import Approval
+from towpath_gitops.promotion import eligibility, review
+from towpath_gitops.promotion.eligibility import Reason
+from towpath_gitops.records.evidence import Finding, Verdict
+
+PASSED = Finding(gate="open", verdict=Verdict.PASS, message="nobody looked")
+Mutate = Callable[[pytest.MonkeyPatch], None]
+
+
+def nobody(*_: object, **__: object) -> tuple[()]:
+    """Object to nothing."""
+    return ()
+
+
+def open_schema(patch: pytest.MonkeyPatch) -> None:
+    """Let every row through."""
+    from towpath_flows import stages  # noqa: PLC0415 (imports Prefect)
+
+    fine = SimpleNamespace(report=SimpleNamespace(problems=(), markdown=""))
+    patch.setattr(stages.contract, "examine", lambda *_: fine)
+
+
+def open_leaks(patch: pytest.MonkeyPatch) -> None:
+    """Find no leak."""
+    patch.setattr(quality, "_leaks", lambda *_: [PASSED])
+
+
+def open_metrics(patch: pytest.MonkeyPatch) -> None:
+    """Find every measure good enough."""
+    patch.setattr(gates, "judge", lambda *_: PASSED)
+
+
+def open_verdicts(patch: pytest.MonkeyPatch) -> None:
+    """Take red evidence for green."""
+    patch.setattr(eligibility, "_green", nobody)
+
+
+def open_expiry(patch: pytest.MonkeyPatch) -> None:
+    """Let evidence live for ever."""
+    patch.setattr(eligibility, "_fresh", nobody)
+
+
+def open_heads(patch: pytest.MonkeyPatch) -> None:
+    """Count whatever approval there is."""
+    patch.setattr(review, "_approvals", lambda *_: ((), []))
+
+
+def open_forgeries(patch: pytest.MonkeyPatch) -> None:
+    """Believe every approval."""
+    patch.setattr(Approval, "is_genuine", property(lambda _: True))
+
+
+def open_digests(patch: pytest.MonkeyPatch) -> None:
+    """Check no digest."""
+    patch.setattr(registry, "check_artifact", nobody)
+
+
+@pytest.mark.parametrize(
+    ("drill", "mutate"),
+    [
+        (BrokenSchema, open_schema),
+        (LeakyModel, open_leaks),
+        (WorseModel, open_metrics),
+        (WorseModel, open_verdicts),
+        (ExpiredEvidence, open_expiry),
+        (StaleApproval, open_heads),
+        (ForgedApproval, open_forgeries),
+        (AlteredArtifact, open_digests),
+    ],
+    ids=lambda value: value.__name__,
+)
+def test_a_gate_that_waves_everything_through_fails_its_drill(
+    drill: type[Drill], mutate: Mutate, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the gate open, the very drill that guards it says so."""
+    mutate(monkeypatch)
+    (result,) = run([drill], stage)
+    assert not result.held
+    assert "did not refuse" in result.reason
+
+
+@pytest.mark.parametrize("drill", [ExpiredEvidence, StaleApproval, WorseModel])
+def test_a_gate_that_refuses_everything_fails_its_drill(
+    drill: type[Drill], stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate that says no to the known-good twin as well is no gate, and the drill says so."""
+    monkeypatch.setattr(eligibility, "_green", lambda *_: [Reason(rule="evidence_verdict", what="evaluation: no")])
+    (result,) = run([drill], stage)
+    assert not result.held
+    assert "twin" in result.reason
+
+
+class Toothless(Drill):
+    """A fault that nobody refuses."""
+
+    injected = "nothing"
+    gate = "mine"
+
+    def good(self, stage: Stage) -> list[Refusal]:  # noqa: ARG002 (the base class's arguments)
+        """Do nothing."""
+        return []
+
+    def bad(self, stage: Stage) -> list[Refusal]:  # noqa: ARG002 (as above)
+        """Be refused by nobody."""
+        return []
+
+
+def test_the_right_refusal_must_come_from_the_right_gate() -> None:
+    """A fault that only another gate stops leaves its own gate unproved."""
+
+    class Elsewhere(Toothless):
+        """A fault that somebody else refuses."""
+
+        def bad(self, stage: Stage) -> list[Refusal]:  # noqa: ARG002 (as above)
+            """Be refused by others."""
+            raise NotFoundError("gone")
+
+    (result,) = run([Elsewhere], SimpleNamespace())  # type: ignore[arg-type]  # it is not looked at
+    assert not result.held
+    assert "only NotFoundError did" in result.reason
+
+
+def test_an_unknown_drill_is_met_with_the_known_ones(tmp_path: Path) -> None:
+    """A misspelt drill exits with the code of what was not found, and names those that exist."""
+    done = drill_verb(tmp_path, "NoSuchDrill")
+    assert done.returncode == NotFoundError.exit_code
+    assert "LeakyModel" in done.stderr
+
+
+def test_every_drill_holds(tmp_path: Path) -> None:
+    """`towpath drill`, from any folder: every gate refuses its fault, its twin passes, and nothing is left behind."""
+    done = drill_verb(tmp_path, "--json")
+    results = [Result(**each) for each in json.loads(done.stdout)]
+    assert [(result.drill, result.reason) for result in results if not result.held] == []
+    assert [result.drill for result in results] == [drill.__name__ for drill in DRILLS]
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drill_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A gate that does not refuse makes the command exit with the drills' own code, and is named."""
+    monkeypatch.setattr(verb, "DRILLS", (Toothless,))
+    with pytest.raises(SystemExit) as ended:
+        app(["drill"])
+    assert ended.value.code == DrillError.exit_code
+    shown = capsys.readouterr()
+    assert "0 of 1 gates refused" in shown.out
+    assert "Toothless" in shown.err
+
+
+def drill_verb(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `towpath drill` in a folder, with temporary files in the folder, too."""
+    return subprocess.run(
+        [sys.executable, "-m", "towpath_ci", "drill", *arguments],
+        cwd=folder,
+        env=os.environ | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

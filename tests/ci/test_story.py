@@ -1,0 +1,76 @@
+"""The verbs, one after the other, as two people use them on one release."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from towpath_ci.drills.stage import AUTHOR, OWNER, Stage
+from towpath_ci.main import app
+from towpath_gitops.errors import RefusedError
+
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def towpath(stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Return a function that runs a verb in the stage's repository as a person, and returns what it printed."""
+    monkeypatch.chdir(stage.root)
+
+    def say(*arguments: str, by: tuple[str, str] = AUTHOR, expect: int = 0) -> str:
+        for role in ("AUTHOR", "COMMITTER"):
+            monkeypatch.setenv(f"GIT_{role}_NAME", by[0])
+            monkeypatch.setenv(f"GIT_{role}_EMAIL", by[1])
+        with pytest.raises(SystemExit) as ended:
+            app(list(arguments))
+        shown = capsys.readouterr()
+        assert ended.value.code == expect, shown.err
+        return shown.out if "--json" in arguments else shown.out + shown.err
+
+    return say
+
+
+def test_a_release_goes_its_way(towpath: Say, stage: Stage) -> None:
+    """Proposed, refused, approved, merged, served, verified, looked at, and stopped: every verb does its part."""
+    release = stage.good
+    assert json.loads(towpath("releases", "--json"))[0]["id"] == release.id
+    assert "roc_auc ≥ 0.7" in towpath("show", "latest")
+    proposed = towpath("promote", release.short_id, "--to", "staging", "--reason", "first [release]")
+    assert "Next: towpath review 1" in proposed
+    assert "approvals" in towpath("review", "1", expect=RefusedError.exit_code)
+    assert "may not be merged" in towpath("merge", "1", expect=RefusedError.exit_code)
+    assert "your own proposal" in towpath("approve", "1")
+    towpath("approve", "1", by=OWNER)
+    assert json.loads(towpath("review", "1", "--json"))["ok"]
+    assert "Merged #1" in towpath("merge", "1")
+    assert "No pull request is open" in towpath("pulls")
+    assert json.loads(towpath("pulls", "--state", "all", "--json"))[0]["state"] == "merged"
+    assert "grace@example.org" in towpath("pulls", "1")
+    assert "not running" in towpath("status")
+
+    assert "now serves" in towpath("reconcile", "--environment", "staging")
+    staging, production = json.loads(towpath("status", "--json"))
+    assert (staging["state"], staging["served"]) == ("serving", release.id)
+    assert (production["state"], production["served"]) == ("nothing declared", None)
+    assert "✓ pass" in towpath("verify")
+    (applied, verified) = json.loads(towpath("audit", "--json"))
+    assert (applied["event"], verified["event"], verified["verdict"]) == ("applied", "verified", "pass")
+    assert applied["approved_by"] == [OWNER[1]]
+    assert applied["semver"] == "1.0.0"
+    assert "the chain is whole" in towpath("audit", "verify")
+    assert "Nothing was served" in towpath("audit", "at", "2020-01-01")
+    assert release.short_id in towpath("audit", "at", "2100-01-01", "--environment", "staging")
+
+    assert "Stopped canal in staging" in towpath("down")
+    assert "does not answer" in towpath("verify", expect=11)
+
+
+def test_what_does_not_exist_is_named(towpath: Say) -> None:
+    """A release, a pull request and an environment that do not exist are met with those that do."""
+    assert "1.0.0" in towpath("show", "9.9.9", expect=4)
+    assert "no pull request #99" in towpath("pulls", "99", expect=4)
+    assert "staging, production" in towpath("reconcile", "--environment", "nowhere", expect=4)
+
+
+def test_there_is_no_way_back_from_the_first_release(towpath: Say) -> None:
+    """A rollback where nothing else was ever verified is refused with the reason."""
+    assert "Nothing runs in production" in towpath("rollback", "--environment", "production", expect=7)
