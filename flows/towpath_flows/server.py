@@ -28,7 +28,7 @@ from towpath_gitops.files import write_atomically
 
 HOST: Final = "127.0.0.1"
 API_URL: Final = "PREFECT_API_URL"
-START_TIMEOUT_S: Final = 120.0
+START_TIMEOUT_S: Final = 240.0
 STOP_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.1
 _TRIES: Final = 3

@@ -1,0 +1,134 @@
+import json
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from towpath_flows.project import Project
+from towpath_flows.server import api_environment, stop
+from towpath_gitops import layout
+from towpath_gitops.delivery.registry import Registry
+from towpath_gitops.errors import DataContractError, NotFoundError, UncleanRepositoryError
+from towpath_gitops.records.evidence import Kind, Verdict
+from towpath_gitops.records.release import Release
+
+# The very flows that a generated repository holds.
+TEMPLATE = Path(__file__).parents[2] / "template" / "flows"
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return the variables of a real Prefect server, started once and stopped afterwards."""
+    root = tmp_path_factory.mktemp("prefect")
+    yield api_environment(root)
+    stop(root)
+
+
+@pytest.fixture
+def run(api: dict[str, str], published: Project, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs a flow of the template in the published repository, on the real server."""
+    for name, value in api.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(published.root)
+
+    def run_flow(name: str, **parameters: object) -> Any:  # noqa: ANN401 (flows return what they like)
+        from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 (takes seconds)
+
+        spec = spec_from_file_location(f"template_{name}", TEMPLATE / f"{name}.py")
+        assert spec
+        assert spec.loader
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        with temporary_settings({PREFECT_API_URL: api["PREFECT_API_URL"]}):
+            return getattr(module, name)(**parameters)
+
+    return run_flow
+
+
+def _artifacts(api: dict[str, str]) -> set[str]:
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 (takes seconds)
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 (takes seconds)
+
+    with temporary_settings({PREFECT_API_URL: api["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
+        answer = client.request("POST", "/artifacts/filter", json={})
+        return {artifact["key"] for artifact in answer.json() if artifact["key"]}
+
+
+def test_a_model_is_trained_compared_and_monitored(
+    run: Run, api: dict[str, str], published: Project, declare: Callable[[Project, Release], None]
+) -> None:
+    """The template's flows register a release with all its evidence, compare the next with it, and watch it."""
+    registry = Registry(layout.tracking_uri(published.root))
+    first = registry.find("returns", run("train", until=pd.Timestamp("2026-02-20", tz="UTC").to_pydatetime()))
+    evidence = registry.evidence(first)
+    assert set(evidence) == {Kind.DATA, Kind.PARITY, Kind.EVALUATION, Kind.COMPARISON, Kind.BEHAVIOUR}
+    assert evidence[Kind.COMPARISON].champion is None
+    artifact = registry.fetch(first, layout.store(published.root))
+    assert {"card.html", "card.md", "golden.json", "model.onnx", "reference.parquet"} <= {
+        p.name for p in artifact.iterdir()
+    }
+    assert list(layout.state(published.root, "training").iterdir()) == []
+    declare(published, first)
+    second = registry.find("returns", run("train"))
+    assert second.semver == "1.0.1"
+    assert registry.evidence(second)[Kind.COMPARISON].champion == first.id
+    report = json.loads((Path(run("monitor")) / "report.json").read_text())
+    assert report["release"]["id"] == first.id
+    assert {"data-contract", "metrics", "model-card", "monitor", "gates-comparison"} <= _artifacts(api)
+
+
+def test_a_model_that_its_gates_refuse_is_registered_red(
+    run: Run, published: Project, commit: Callable[[Path, str], None]
+) -> None:
+    """The flow completes; the release can be looked at, and its evidence says no."""
+    path = published.root / "model.yaml"
+    path.write_text(path.read_text().replace("{metric: roc_auc, min: 0.6}", "{metric: roc_auc, min: 0.99}"))
+    commit(published.root, "Ask for too much")
+    registry = Registry(layout.tracking_uri(published.root))
+    release = registry.find("returns", run("train"))
+    assert registry.evidence(release)[Kind.EVALUATION].verdict is Verdict.FAIL
+
+
+def test_data_that_breaks_the_contract_ends_the_flow(run: Run, api: dict[str, str], published: Project) -> None:
+    """The flow fails with the report, which stands on Prefect's page too; nothing is registered."""
+    path = published.root / "data" / "orders.parquet"
+    pd.read_parquet(path).assign(items=99).to_parquet(path)
+    with pytest.raises(DataContractError, match="breaks 1 rules"):
+        run("train")
+    assert "data-contract" in _artifacts(api)
+    assert Registry(layout.tracking_uri(published.root)).releases("returns") == []
+
+
+def test_uncommitted_changes_end_the_flow_before_it_costs_time(
+    published: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage is a plain function as well: opening refuses, unless nothing is to be registered."""
+    from towpath_flows import stages  # noqa: PLC0415 (Prefect takes seconds)
+
+    monkeypatch.chdir(published.root / "src")
+    assert stages.open_project.fn().code
+    (published.root / "notes.txt").write_text("?\n")
+    with pytest.raises(UncleanRepositoryError, match="uncommitted"):
+        stages.open_project.fn()
+    assert stages.open_project.fn(clean=False).code is None
+
+
+def test_without_a_champion_there_is_nothing_to_monitor(published: Project) -> None:
+    """The monitor says so and names the verb."""
+    from towpath_flows import stages  # noqa: PLC0415 (Prefect takes seconds)
+
+    with pytest.raises(NotFoundError, match="No release of returns is declared"):
+        stages.champion.fn(published)
+
+
+def test_the_monitor_reads_the_last_window(published: Project) -> None:
+    """Without bounds it looks at the last `monitor.window` of the data, whatever window training has."""
+    from towpath_flows import stages  # noqa: PLC0415 (Prefect takes seconds)
+
+    table = stages.load_window.fn(published)
+    moments = table.frame["ordered_at"]
+    assert len(moments) == 720
+    assert moments.max() - moments.min() < published.spec.monitor.window
