@@ -88,7 +88,7 @@ def _judge(desk: Desk, pull: Pull, now: datetime | None) -> Review:
     approved_by: tuple[str, ...] = ()
     try:
         proposal = _read(desk, pull, main)
-        reasons = list(_shape(proposal))
+        reasons = [*_shape(proposal), *_provenance(desk, proposal)]
         moment = now or datetime.now(UTC)
         reasons += objections(desk, main, proposal.before, proposal.after, evidence=proposal.evidence, now=moment)
         approved_by, missing = _approvals(desk, pull, main, proposal)
@@ -222,6 +222,26 @@ def _promotion_shape(proposal: _Proposal) -> Iterator[Reason]:
             what="The evidence files are not those that change.evidence names",
             mend="Propose it again; nobody edits evidence.",
         )
+
+
+def _provenance(desk: Desk, proposal: _Proposal) -> Iterator[Reason]:
+    """Object to a release, or evidence, that is not the registry's own: whoever can push could have written it."""
+    if proposal.change.type is not ChangeType.PROMOTE:
+        return
+    release = proposal.release
+    try:
+        desk.store.find(release.model, release.id)
+    except NotFoundError:
+        yield Reason(rule="provenance", what=f"The registry has no {release}", mend="Register it: towpath train.")
+        return
+    recorded = desk.store.evidence(release)
+    for kind, evidence in proposal.evidence.items():
+        if kind not in recorded or recorded[kind].digest != evidence.digest:
+            yield Reason(
+                rule="provenance",
+                what=f"The {kind} evidence is not what the registry holds for {release}: edited, or renewed since",
+                mend="Propose it again; nobody edits evidence.",
+            )
 
 
 def _rollback_shape(proposal: _Proposal) -> Iterator[Reason]:

@@ -1,6 +1,7 @@
 # ruff: noqa: ANN401 (the world is made in conftest.py, which cannot be imported)
 """Each rule of review both ways: what is sound passes, what breaks the one rule is refused by that rule."""
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -296,7 +297,25 @@ def test_evidence_that_was_edited_after_the_proposal_is_refused(world: Any) -> N
     pull = _promote(world, release)
     path = layout.evidence_path(release.short_id, "evaluation")
     _amend(world, pull, {path: lambda text: text.replace("0.71", "0.99")})
-    assert _rules(world, pull.number) == {"evidence_digest", "approvals"}
+    assert _rules(world, pull.number) == {"evidence_digest", "provenance", "approvals"}
+
+
+def test_evidence_that_was_renewed_after_the_proposal_must_be_proposed_again(world: Any) -> None:
+    """What the registry holds now counts, be it better or worse than what was proposed."""
+    release = world.register(1)
+    pull = _promote(world, release)
+    assert _rules(world, pull.number) == {"approvals"}
+    worse = Finding(gate="roc_auc ≥ 0.68", verdict=Verdict.FAIL, message="It is 0.51")
+    world.store.publish(release, world.evidence(release, findings=(worse,)))
+    assert _rules(world, pull.number) == {"provenance", "approvals"}
+
+
+def test_a_release_that_nobody_registered_is_refused(world: Any) -> None:
+    """Its fields and its id may agree with each other: anybody can compute a digest."""
+    release = world.register(1)
+    pull = _promote(world, release)
+    shutil.rmtree(world.store.folder(release).parent)
+    assert "provenance" in _rules(world, pull.number)
 
 
 def test_removed_evidence_is_refused_twice(world: Any) -> None:
