@@ -7,13 +7,13 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
+from towpath_gitops import layout
 
 from towpath_ci.demo import acts, scaffold
 from towpath_ci.demo.story import Story
 from towpath_ci.demo.summary import summarise
 from towpath_ci.demo.theatre import Person, Theatre
 from towpath_ci.demo.traffic import Traffic
-from towpath_gitops import layout
 
 
 def tell(stage: Path, repository: Path | None) -> None:
@@ -61,6 +61,6 @@ def _live(story: Story) -> None:
     summarise(story, traffic)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """Let a polite end be one: what was started is stopped, as after Ctrl-C."""
     raise KeyboardInterrupt

@@ -6,11 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from towpath_ci.demo.story import Story, shown_json
-from towpath_ci.demo.traffic import Traffic, post
 from towpath_flows.spec import ModelSpec
 from towpath_gitops.errors import RefusedError, StoryError
 from towpath_gitops.records.release import Release
+
+from towpath_ci.demo.story import Story, shown_json
+from towpath_ci.demo.traffic import Traffic, post
 
 UNPROCESSABLE = 422
 
@@ -40,7 +41,7 @@ def serve(story: Story) -> None:
         row = story.sample_rows()[0]
         ask(story, {"rows": [row]}, expect=200)
         story.theatre.say("A caller who errs is told which row, which field, and what was expected:")
-        ask(story, {"rows": [row | {next(iter(row)): [1, 2]}]}, expect=UNPROCESSABLE)
+        ask(story, {"rows": [{**row, next(iter(row)): [1, 2]}]}, expect=UNPROCESSABLE)
 
 
 def ask(story: Story, body: dict[str, Any], *, expect: int) -> None:
@@ -98,12 +99,11 @@ def spoil(story: Story) -> None:
 
 
 def tear(root: Path, spec: ModelSpec) -> str:
-    """Write a copy of the training data in which the target belongs to other rows; return its path from `root`."""
-    import pandas as pd  # noqa: PLC0415 (only this act needs it)
+    """Write the rows of the training window with the target of other rows; return the file's path from `root`."""
+    from towpath_flows.data.sources import load  # noqa: PLC0415 (pandas: only this act needs it)
+    from towpath_flows.project import Project  # noqa: PLC0415 (as above)
 
-    from towpath_flows.data.sources import read_frame  # noqa: PLC0415 (as above)
-
-    frame: pd.DataFrame = read_frame(root / spec.data.train.file)
+    frame = load(Project(root, spec)).frame
     frame[spec.target] = frame[spec.target].sample(frac=1.0, random_state=spec.train.seed).to_numpy()
     path = Path(spec.data.train.file).parent / "torn.parquet"
     frame.to_parquet(root / path)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
-
 from towpath_gitops.errors import StoryError
 
 

@@ -15,7 +15,7 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request got: HTTP status (0 when nobody answered), release that answered, and when (monotonic seconds)."""
+    """What one request got: HTTP status (0: nobody answered), the release that answered, when (monotonic seconds)."""
 
     at_s: float
     status: int
