@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from towpath_gitops.errors import InvalidFileError
 
-from towpath_flows.spec import SPEC, ModelSpec, load_spec
+from towpath_flows.spec import SPEC, ModelSpec, SliceGate, load_spec
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -80,6 +80,7 @@ class Project:
         named = {"target": (self.spec.target,), "exclude": self.spec.exclude}
         named |= {"time": (self.spec.time,) if self.spec.time else ()}
         named |= {"entity": (self.spec.entity,) if self.spec.entity else ()}
+        named |= {"gates": tuple(gate.slice for gate in self.spec.gates if isinstance(gate, SliceGate))}
         for field, wanted in named.items():
             missing = [column for column in wanted if column not in columns]
             if missing:

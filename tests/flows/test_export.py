@@ -15,7 +15,7 @@ from towpath_bento.engines import open_engine
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
 from towpath_flows.spec import Framework
-from towpath_flows.training import Features, Model, TuneResult, export, fit
+from towpath_flows.training import Features, Model, TuneResult, export, fit, tune
 from towpath_flows.training.features import engine_columns
 from towpath_flows.training.parity import Parity, compare_answers, with_probes
 from towpath_flows.training.preparation import prepare
@@ -110,6 +110,15 @@ def test_the_reference_holds_rows_answers_and_truth(model: Model, splits: Splits
     assert set(reference[TARGET]) == {"true", "false"}
     assert reference[PART].value_counts().to_dict() == {"train": 900, "validation": 300, "test": 300}
     assert reference["amount"].dtype == np.float32
+
+
+def test_empty_columns_are_no_obstacle(new_project: New, orders: pd.DataFrame, tmp_path: Path) -> None:
+    """A number and a text that are missing in every row train, export and answer all the same."""
+    project = new_project(table=orders.assign(amount=None, coupon=None))
+    parts = split(project, validate(project, load(project)).frame)
+    exported = export(fit(project, parts, tune(project, parts)), parts, tmp_path / "model")
+    assert exported.details["engine"] == "onnx"
+    assert {finding.verdict for finding in exported.parity} == {Verdict.PASS}
 
 
 def test_what_has_no_graph_is_served_natively(model: Model, splits: Splits, tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ def test_two_projects_may_have_packages_of_the_same_name(
         (("shop.schema:Orders", "shop.schema:pd"), "no pandera schema"),
         (("target: returned", "target: return"), "the schema has no column return"),
         (("exclude: [refund_days]", "exclude: [refund_day]"), "the schema has no column refund_day"),
+        (("min: 0.6}", "slice: city, gap: 0.1}"), "gates: the schema has no column city"),
     ],
 )
 def test_what_cannot_be_imported_is_named(

@@ -4,7 +4,7 @@ import optuna
 import pytest
 from towpath_flows.data import Splits
 from towpath_flows.project import Project
-from towpath_flows.training import Trial, TuneResult, tune, tuning
+from towpath_flows.training import Trial, TuneResult, fit, tune, tuning
 from towpath_gitops.errors import TrainingError
 
 
@@ -29,6 +29,7 @@ def test_a_search_tries_the_defaults_first_and_takes_the_best(project: Project, 
     assert len(told) == len(result.trials) == 4
     losses = [trial.loss for trial in result.trials if trial.loss is not None]
     assert result.loss == min(losses)
+    assert fit(project, splits, result).rounds == result.rounds
 
 
 def test_a_search_goes_on_where_it_stopped(project: Project, splits: Splits) -> None:

@@ -62,7 +62,7 @@ class Target:
         if self.classes is None:
             return _numbers(self.column, values)
         known = {name: code for code, name in enumerate(self.classes)}
-        codes = values.map(lambda value: None if pd.isna(value) else known.get(label(value)), na_action=None)
+        codes = values.map({value: known.get(label(value)) for value in values.dropna().unique()})
         if codes.isna().any():
             raise DataContractError(
                 f"{int(codes.isna().sum()):,} rows have a {self.column} that the model does not know",
