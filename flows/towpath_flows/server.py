@@ -69,14 +69,19 @@ def _prefect_environment(root: Path) -> dict[str, str]:
 
 
 def _mlflow_command(root: Path, port: int) -> list[str]:
-    store = layout.tracking_uri(root)
     artifacts = layout.mlartifacts(root).resolve().as_uri()
-    options = ["--backend-store-uri", store, "--default-artifact-root", artifacts, "--workers", "1"]
+    options = ["--default-artifact-root", artifacts, "--workers", "1"]
     return ["mlflow", "server", "--host", HOST, "--port", str(port), *options]
 
 
-def _mlflow_environment(_: Path) -> dict[str, str]:
-    return {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+def _mlflow_environment(root: Path) -> dict[str, str]:
+    """Tell where the store is by a variable: its address may hold a password, and everyone can read arguments."""
+    return {
+        "MLFLOW_BACKEND_STORE_URI": layout.tracking_uri(root),
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
 
 
 PREFECT: Final = Program("Prefect", "prefect", "/api/health", _prefect_command, _prefect_environment)

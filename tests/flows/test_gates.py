@@ -135,7 +135,7 @@ def test_hostile_values_cannot_break_a_message() -> None:
     """A slice value with line breaks stays one line."""
     y, p = _answers(1000)
     groups = np.full(1000, "a\n\x00b", dtype=object)
-    assert "a??b" in judge_slices(measure_slices("binary", y, p, groups, GATE), GATE).message
+    assert "a  b" in judge_slices(measure_slices("binary", y, p, groups, GATE), GATE).message
 
 
 def test_false_discovery_control_follows_benjamini_and_hochberg() -> None:

@@ -12,7 +12,18 @@ from urllib.request import urlopen
 
 import pytest
 from towpath_flows import server
-from towpath_flows.server import API_URL, PREFECT, Program, api_environment, ensure, find_root, local_api, running, stop
+from towpath_flows.server import (
+    API_URL,
+    MLFLOW,
+    PREFECT,
+    Program,
+    api_environment,
+    ensure,
+    find_root,
+    local_api,
+    running,
+    stop,
+)
 from towpath_gitops.errors import UnavailableError
 
 # A real server process that starts at once: the standard library's own, serving the folder of its state.
@@ -140,6 +151,13 @@ def test_prefect_listens_on_loopback_and_tells_nobody(tmp_path: Path) -> None:
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert environment["PREFECT_HOME"] == str(tmp_path / ".towpath" / "prefect")
+
+
+def test_the_address_of_the_store_is_not_shown_to_everyone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password in MLFLOW_TRACKING_URI is handed over as a variable, never as an argument that `ps` shows."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ada:secret@db.example.org/mlflow")
+    assert "secret" not in " ".join(MLFLOW.command(tmp_path, 5000))
+    assert "secret" in MLFLOW.environment(tmp_path)["MLFLOW_BACKEND_STORE_URI"]
 
 
 def test_the_root_is_found_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from towpath_flows.data import Table
 from towpath_flows.project import Project
 from towpath_flows.server import api_environment, stop
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import Registry
-from towpath_gitops.errors import DataContractError, NotFoundError, UncleanRepositoryError
+from towpath_gitops.errors import DataContractError, NotFoundError, UnavailableError, UncleanRepositoryError
 from towpath_gitops.records.evidence import Kind, Verdict
 from towpath_gitops.records.release import Release
 
@@ -24,6 +25,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Return the variables of a real Prefect server, started once and stopped afterwards."""
     root = tmp_path_factory.mktemp("prefect")
     yield api_environment(root)
+    from prefect.logging.handlers import APILogHandler  # noqa: PLC0415 (takes seconds)
+
+    APILogHandler.flush()  # else the last lines are sent to a server that is gone
     stop(root)
 
 
@@ -100,6 +104,24 @@ def test_data_that_breaks_the_contract_ends_the_flow(run: Run, api: dict[str, st
         run("train")
     assert "data-contract" in _artifacts(api)
     assert Registry(layout.tracking_uri(published.root)).releases("returns") == []
+
+
+def test_what_is_away_for_a_moment_is_asked_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that asks something outside tries again when that did not answer, and only then."""
+    from towpath_flows import stages  # noqa: PLC0415 (Prefect takes seconds)
+
+    tried = []
+
+    def moody(*_: object, **__: object) -> Table:
+        tried.append(1)
+        if len(tried) == 1:
+            raise UnavailableError("The disk sleeps")
+        raise DataContractError("The table is empty")
+
+    monkeypatch.setattr(stages.sources, "load", moody)
+    with pytest.raises(DataContractError, match="empty"):
+        run("train")
+    assert len(tried) == 2
 
 
 def test_uncommitted_changes_end_the_flow_before_it_costs_time(

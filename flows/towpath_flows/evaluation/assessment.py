@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict, gate_digest
 from towpath_gitops.records.release import Release
+
+LONGEST_LINE: Final = 500  # characters of a finding's message
+
+
+def one_line(words: str) -> str:
+    """Return the words as a finding can hold them: values of data, and what libraries raise, may hold anything."""
+    return "".join(letter if letter.isprintable() else " " for letter in words)[:LONGEST_LINE]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from towpath_gitops.records.evidence import Finding, Kind, Verdict
 from towpath_gitops.records.release import Release
 
 from towpath_flows.evaluation import checks, comparison, gates
-from towpath_flows.evaluation.assessment import Assessment
+from towpath_flows.evaluation.assessment import Assessment, one_line
 from towpath_flows.evaluation.scoring import Scorer
 from towpath_flows.project import Project
 from towpath_flows.spec import CheckGate, ComparisonGate, SliceGate
@@ -76,7 +76,7 @@ def assess_against(
     try:
         duel = _duel(project, Scorer.open(champion_folder), Scorer.open(folder), test)
     except TowpathError as error:
-        words = f"The champion {champion} cannot be asked about these rows: {error.what}"[:500]
+        words = one_line(f"The champion {champion} cannot be asked about these rows: {error.what}")
         findings = [Finding(gate=str(gate), verdict=Verdict.INCONCLUSIVE, message=words) for gate in asked]
         return Assessment(Kind.COMPARISON, tuple(findings), {}, champion.id)
     return _assess_duel(project, duel, asked, test, champion)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from towpath_gitops.records.evidence import Finding, Verdict
 from towpath_gitops.records.signature import Task
 
+from towpath_flows.evaluation.assessment import one_line
 from towpath_flows.evaluation.bootstrap import Estimate, resample, summarise
 from towpath_flows.evaluation.metrics import METRICS, Floats, Prepared
 from towpath_flows.spec import SliceGate
@@ -139,13 +140,8 @@ def judge_slices(results: Sequence[SliceResult], gate: SliceGate, skipped: int =
     return Finding(
         gate=str(gate),
         verdict=Verdict.FAIL if found else Verdict.PASS,
-        message=_line(words),
+        message=one_line(words),
         measured=worst.gap.value,
         limit=gate.gap,
         interval=worst.gap.interval if all(map(math.isfinite, worst.gap.interval)) else None,
     )
-
-
-def _line(words: str) -> str:
-    """Return the words as one line of at most 500 printable characters: values of data may hold anything."""
-    return "".join(letter if letter.isprintable() else "?" for letter in words)[:500]

@@ -6,7 +6,7 @@ from typing import Final
 
 from towpath_gitops.records.evidence import Finding, Kind, Verdict
 
-from towpath_flows.evaluation.assessment import Assessment
+from towpath_flows.evaluation.assessment import Assessment, one_line
 from towpath_flows.evaluation.checks.answers import Range, Variation
 from towpath_flows.evaluation.checks.base import Check, Subject
 from towpath_flows.evaluation.checks.consistency import Determinism, RowOrder, SingleRows
@@ -41,14 +41,14 @@ def run(check: Check, subject: Subject) -> Finding:
         answer = check.check(subject)
     except Exception as error:  # noqa: BLE001 (any failure of a check is reported as one)
         words = f"{title} This could not be checked: {type(error).__name__}: {error}"
-        return Finding(gate=gate, verdict=Verdict.ERROR, message=_line(words))
+        return Finding(gate=gate, verdict=Verdict.ERROR, message=one_line(words))
     if answer is None:
         return Finding(gate=gate, verdict=Verdict.PASS, message=f"{title} Not applicable to these columns")
     if answer is True:
         return Finding(gate=gate, verdict=Verdict.PASS, message=title)
     told = _first_line(check.check)
     words = told if answer is False else f"{answer}. {told}"
-    return Finding(gate=gate, verdict=Verdict.FAIL, message=_line(words))
+    return Finding(gate=gate, verdict=Verdict.FAIL, message=one_line(words))
 
 
 def behave(subject: Subject, names: tuple[str, ...] = (BEHAVIOUR,)) -> Assessment:
@@ -70,7 +70,3 @@ def behave(subject: Subject, names: tuple[str, ...] = (BEHAVIOUR,)) -> Assessmen
 
 def _first_line(documented: object) -> str:
     return (inspect.getdoc(documented) or "").splitlines()[0]
-
-
-def _line(words: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in words)[:500]
