@@ -1,6 +1,7 @@
 """One graph answers as the model does; where it cannot, the native parts do; the bytes are always the same."""
 
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from towpath_bento.engines import open_engine
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
 from towpath_flows.spec import Framework
-from towpath_flows.training import Features, Model, TuneResult, export, fit, tune
+from towpath_flows.training import Exported, Features, Model, TuneResult, export, fit, tune
 from towpath_flows.training.features import engine_columns
+from towpath_flows.training.graph import to_graph
 from towpath_flows.training.parity import Parity, compare_answers, with_probes
 from towpath_flows.training.preparation import prepare
 from towpath_flows.training.reference import PART, PREDICTION, TARGET
@@ -129,6 +131,18 @@ def test_what_has_no_graph_is_served_natively(model: Model, splits: Splits, tmp_
     assert "no graph can be made" in exported.details["fallback"]
     assert not (tmp_path / "model.onnx").exists()
     assert {finding.verdict for finding in exported.parity} == {Verdict.PASS}
+
+
+def test_a_graph_that_differs_is_not_served(
+    shop: Project, model: Model, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph of another model is noticed, thrown away, and the native parts serve instead."""
+    other = to_graph(fit(shop, splits, TuneResult("lightgbm", TRAINERS["lightgbm"].defaults(), None, ())))
+    monkeypatch.setattr(sys.modules[Exported.__module__], "to_graph", lambda _: other)
+    exported = export(model, splits, tmp_path)
+    assert exported.signature.engine == "native"
+    assert "the graph differs from the model by" in exported.details["fallback"]
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_a_graph_that_fails_on_unseen_strings_is_not_served(model: Model, splits: Splits, tmp_path: Path) -> None:

@@ -46,6 +46,17 @@ def test_the_signature_is_derived_from_the_schema(features: Features) -> None:
     assert features.signature.entity == "order_id"
 
 
+def test_open_limits_of_whole_numbers_are_closed(new_project: New, splits: Splits) -> None:
+    """“More than 0 items” is told to callers as at least 1."""
+    project = new_project(schema=("ge=1, le=50", "gt=0, lt=50"))
+    (items,) = (
+        column
+        for column in Features.of(project, splits.train, splits.target).signature.inputs
+        if column.name == "items"
+    )
+    assert (items.minimum, items.maximum) == (1, 49)
+
+
 def test_rows_become_what_is_served(features: Features, splits: Splits) -> None:
     """Numbers are float32 with NaN for missing, strings are str with an empty one; the target is a code."""
     x, y = features.prepare(splits.train)

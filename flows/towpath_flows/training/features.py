@@ -151,17 +151,19 @@ def _column(column: "pa.Column", name: str, values: Any) -> Column:  # noqa: ANN
         name=name,
         type=kind,
         nullable=bool(column.nullable or not column.required),
-        minimum=_limit(checks, _LOWEST),
-        maximum=_limit(checks, _HIGHEST),
+        minimum=_limit(checks, _LOWEST, step=1 if kind == "integer" else 0),
+        maximum=_limit(checks, _HIGHEST, step=-1 if kind == "integer" else 0),
         categories=tuple(sorted(map(str, categories))) if categories else None,
         example=_example(values),
     )
 
 
-def _limit(checks: dict[str, dict[str, Any]], names: dict[str, str]) -> float | None:
-    """Return the limit that a check states; an open one is told as closed, which callers cannot tell apart for long."""
-    found = [float(checks[name][key]) for name, key in names.items() if key in checks.get(name, {})]
-    return found[0] if found else None
+def _limit(checks: dict[str, dict[str, Any]], names: dict[str, str], step: int) -> float | None:
+    """Return the first limit that a check states; an open one of whole numbers is told as the next, of others as is."""
+    for name, key in names.items():
+        if key in checks.get(name, {}):
+            return float(checks[name][key]) + (step if name.endswith("_than") else 0)
+    return None
 
 
 def _example(values: Any) -> Any:  # noqa: ANN401 (as above; a number, a truth or text)
