@@ -17,6 +17,8 @@ from towpath_ci.console import mark, plain, stderr, working
 # Prefect's own lines go to its page only; the console shows one line for each stage instead.
 _QUIET: Final = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_LEVEL": "INFO"}
 
+_SHOWN: Final = 70  # characters beside the spinner; a second line would flicker
+
 
 def run_flow(root: Path, name: str, since: datetime | None, until: datetime | None) -> Any:  # noqa: ANN401 (the owner's flow may return anything)
     """Run the flow `name` of `root`/flows/`name`.py against the repository's Prefect API; return what it returns.
@@ -30,13 +32,16 @@ def run_flow(root: Path, name: str, since: datetime | None, until: datetime | No
     """
     from towpath_flows.server import ensure_api, local_api  # noqa: PLC0415 (verbs that look do without)
 
+    path = root / "flows" / f"{name}.py"
+    if not path.is_file():
+        raise NotFoundError(f"There is no {path}", why=f"`towpath {name}` runs the flow `{name}` in it.")
     for variable, value in _QUIET.items():
         os.environ.setdefault(variable, value)
     with working("Prefect's server"):
         ensure_api(root)
     with local_api(root), chdir(root):
         with working("Loading the flow and its libraries"):
-            flow = _load(root / "flows" / f"{name}.py", name)
+            flow = _load(path, name)
         with _told():
             return flow(since=_aware(since), until=_aware(until))
 
@@ -46,8 +51,6 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 
 def _load(path: Path, name: str) -> Callable[..., Any]:
-    if not path.is_file():
-        raise NotFoundError(f"There is no {path}", why=f"`towpath {name}` runs the flow `{name}` in it.")
     spec = spec_from_file_location(f"towpath_flow_{name}", path)
     if spec is None or spec.loader is None:
         raise InvalidFileError(f"{path} cannot be loaded as Python")
@@ -105,7 +108,7 @@ class _Teller(logging.Handler):
         elif record.levelno == logging.INFO and getattr(record, "funcName", "") in {"say", "warn"}:
             self._print(f"  [dim]{plain(words)}[/]")
             if self._status:
-                self._status.update(f"{plain(stage)}: {plain(words)}")
+                self._status.update(plain(f"{stage}: {words}"[:_SHOWN]))
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

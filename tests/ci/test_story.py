@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 
 import pytest
+from towpath_ci.drills.barges import barges
 from towpath_ci.drills.stage import AUTHOR, OWNER, Stage
 from towpath_ci.main import app
-from towpath_gitops.errors import RefusedError
+from towpath_gitops.errors import NotFoundError, RefusedError
 
 Say = Callable[..., str]
 
@@ -74,3 +75,10 @@ def test_what_does_not_exist_is_named(towpath: Say) -> None:
 def test_there_is_no_way_back_from_the_first_release(towpath: Say) -> None:
     """A rollback where nothing else was ever verified is refused with the reason."""
     assert "Nothing runs in production" in towpath("rollback", "--environment", "production", expect=7)
+
+
+def test_a_comparison_is_made_anew_from_the_rows_of_training(towpath: Say, stage: Stage) -> None:
+    """The same rows are judged again; other rows in their place are refused, not compared."""
+    assert "There is no champion" in towpath("compare", "latest")
+    stage.write(barges().iloc[1:])
+    assert "not here" in towpath("compare", "latest", expect=NotFoundError.exit_code)

@@ -1,5 +1,7 @@
 """`towpath monitor`."""
 
+import json
+import os
 from pathlib import Path
 
 from towpath_ci.console import markdown, next_step, plain, say
@@ -20,7 +22,10 @@ def monitor(*, since: Since = None, until: Until = None) -> None:
     workspace = Workspace.here()
     folder = run_flow(workspace.root, "monitor", since, until)
     page = Path(str(folder)) / "report.md"
-    if page.is_file():
-        markdown(page.read_text(encoding="utf-8"))
-        say(f"\nWith pictures: {plain(page.with_suffix('.html'))}")
-    next_step("towpath train")
+    if not page.is_file():  # the owner's flow may report in its own way
+        say(plain(folder))
+        return
+    markdown(page.read_text(encoding="utf-8"))
+    say(f"\nWith pictures: {plain(os.path.relpath(page.with_suffix('.html')))}")
+    if json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["outcome"] in {"costly", "drifted"}:
+        next_step("towpath train")

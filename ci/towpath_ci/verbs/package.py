@@ -1,6 +1,5 @@
 """`towpath package`."""
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated

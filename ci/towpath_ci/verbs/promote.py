@@ -7,7 +7,8 @@ from towpath_gitops.forges.base import Pull
 from towpath_gitops.forges.local import BODY, DATA, PULLS
 from towpath_gitops.promotion.proposal import propose_promotion
 
-from towpath_ci.console import markdown, next_step, plain, say, working
+from towpath_ci.console import next_step, say, working
+from towpath_ci.decisions import tell_decision
 from towpath_ci.lazy import verb
 from towpath_ci.options import Reason, Selector
 from towpath_ci.workspace import Workspace
@@ -32,9 +33,7 @@ def promote(release: Selector, *, to: To, reason: Reason = "a newer release") ->
 
 
 def present(pull: Pull) -> None:
-    """Print a proposal's decision document, where it can be read again, and what comes next."""
-    markdown(pull.body)
-    say(f"\n[bold]Pull request #{pull.number}[/]: {plain(pull.title)}")
-    for name, for_whom in ((BODY, "people"), (DATA, "programs")):
-        say(f"[dim]Kept for {for_whom}: git show {PULLS}{pull.number}:{name}[/]")
+    """Print a proposal in short, where the whole decision document is, and what comes next."""
+    tell_decision(pull)
+    say(f"[dim]The whole document: towpath pulls {pull.number}; in git: {PULLS}{pull.number}:{BODY} and {DATA}[/]")
     next_step(f"towpath review {pull.number}", f"towpath approve {pull.number}   (somebody else)")

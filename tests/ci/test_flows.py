@@ -1,0 +1,42 @@
+"""How the verbs that train and monitor find a flow and tell what its stages do."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from towpath_ci import flows
+from towpath_gitops.errors import InvalidFileError, NotFoundError
+
+
+def test_a_missing_flow_is_said_before_any_server_starts(tmp_path: Path) -> None:
+    """Nobody waits for Prefect to learn that a file is not there."""
+    with pytest.raises(NotFoundError, match=r"flows/train\.py"):
+        flows.run_flow(tmp_path, "train", None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_the_flow_is_named(tmp_path: Path) -> None:
+    """The file must define what the verb is called."""
+    path = tmp_path / "train.py"
+    path.write_text("other = 1\n")
+    with pytest.raises(InvalidFileError, match="no flow called train"):
+        flows._load(path, "train")
+
+
+def test_stages_are_told_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stage that ends has one line, its warnings stand out, and Prefect's own chatter is left to its pages."""
+
+    def log(words: str, level: int = logging.INFO, function: str = "say") -> None:
+        record = logging.LogRecord("prefect.task_runs", level, "", 0, words, None, None, func=function)
+        record.task_name = "load"
+        teller.handle(record)
+
+    teller = flows._Teller()
+    log("Read [3] rows")
+    log("Beginning subflow run", function="begin")
+    log("evaluation: fail: too weak", logging.WARNING, "warn")
+    log("Finished in state Completed()", function="finish")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["  Read [3] rows", "  ! evaluation: fail: too weak"]
+    assert lines[2].startswith("✓ load ")
+    assert len(lines) == 3
