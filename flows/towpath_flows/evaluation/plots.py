@@ -83,7 +83,7 @@ def scores(groups: Mapping[str, Array], title: str, label: str) -> Draw:
     def draw(axes: Any) -> None:  # noqa: ANN401 (matplotlib's types are not checked here)
         known = {name: np.asarray(values, dtype=np.float64) for name, values in groups.items()}
         known = {name: values[np.isfinite(values)] for name, values in known.items()}
-        edges = _edges(np.concatenate(list(known.values())))
+        edges = _edges([values for values in known.values() if len(values)])
         for (name, values), colour in zip(known.items(), (QUIET, ACCENT, INK), strict=False):
             weights = np.full(len(values), 1 / max(len(values), 1))
             axes.hist(
@@ -95,11 +95,12 @@ def scores(groups: Mapping[str, Array], title: str, label: str) -> Draw:
     return draw
 
 
-def _edges(values: Array) -> Array:
-    """Return the edges of 30 bins over all but the outermost half percent on either side."""
-    if not len(values):
+def _edges(groups: Sequence[Array]) -> Array:
+    """Return the edges of 30 bins over all but the outermost half percent of every group."""
+    if not groups:
         return np.linspace(0, 1, 31)
-    low, high = np.quantile(values, [0.005, 0.995])
+    ends = np.array([np.quantile(values, [0.005, 0.995]) for values in groups])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
     return np.linspace(low, high if high > low else low + 1, 31)
 
 

@@ -16,6 +16,7 @@ from towpath_flows.monitoring.drift import MAJOR_SHIFT, SHIFT
 from towpath_flows.monitoring.monitor import ANSWER, Report
 
 PLOTTED: Final = 6  # columns that are drawn, besides the model's answer
+SMALLEST_SHOWN: Final = 0.0001  # p-values below it are all the same to a reader
 _SHOWN_CATEGORIES: Final = 12
 
 
@@ -80,7 +81,7 @@ def _drift(report: Report) -> Section:
             column.column,
             "drifted" if column.drifted else "",
             f"{column.psi:.3f}",
-            f"{column.adjusted:.2g}",
+            f"{column.adjusted:.2g}" if column.adjusted >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN:g}",
             column.test,
             f"{column.missing[0]:.1%} → {column.missing[1]:.1%}",
         )
