@@ -11,14 +11,12 @@ from towpath_gitops.delivery.ledger import Entry
 from towpath_gitops.errors import LedgerError
 from towpath_gitops.records.base import short
 
-from towpath_ci.console import emit, mark, plain, say, table, working
+from towpath_ci.console import emit, mark, plain, say, working
 from towpath_ci.lazy import verb
 from towpath_ci.options import DATES, AnyEnvironment, AsJson
 from towpath_ci.workspace import Workspace
 
 app = verb()
-
-COLUMNS = ("when (UTC)", "environment", "event", "release", "change", "by", "approved by", "evidence", "verdict")
 
 
 @app.callback(invoke_without_command=True, epilog="Example: towpath audit at 2026-03-01T12:00 --environment production")
@@ -74,23 +72,25 @@ def _show(workspace: Workspace, entries: list[Entry], *, as_json: bool) -> None:
     if as_json:
         emit([{**entry.plain(), "hash": entry.hash, "semver": _semver(workspace, entry)} for entry in entries])
     elif entries:
-        table(f"Ledger of {workspace.model}", COLUMNS, (_row(workspace, entry) for entry in entries))
+        for entry in entries:
+            _tell(workspace, entry)
     else:
         say("Nothing was served.")
 
 
-def _row(workspace: Workspace, entry: Entry) -> tuple[str, ...]:
-    return (
-        f"{entry.time.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-        entry.environment,
-        entry.event.value,
-        f"{_semver(workspace, entry)} ({short(entry.release)})",
-        f"{entry.change.value} #{entry.pull}" if entry.pull else entry.change.value,
-        plain(entry.author or "-"),
-        plain(", ".join(entry.approved_by) or "-"),
-        short(entry.evidence)[:8] if entry.evidence else "-",
-        mark(entry.verdict.value) if entry.verdict else "",
-    )
+def _tell(workspace: Workspace, entry: Entry) -> None:
+    """Print an entry as a sentence in two lines, which fit any terminal."""
+    when = f"{entry.time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    verdict = f" {mark(entry.verdict.value)}" if entry.verdict else ""
+    release = f"{_semver(workspace, entry)} ({short(entry.release)})"
+    say(f"{when}  [bold]{entry.environment}[/]  {entry.event}{verdict}  [bold]{release}[/]")
+    pull = f" #{entry.pull}" if entry.pull else ""
+    approved = f", approved by {', '.join(entry.approved_by)}" if entry.approved_by else ""
+    evidence = f", on evidence {short(entry.evidence)}" if entry.evidence else ""
+    author = entry.author or "nobody known"
+    say(f"{'':<19}  [dim]{plain(f'{entry.change}{pull} by {author}{approved}{evidence}')}[/]")
+    if entry.note:
+        say(f"{'':<19}  [dim]{plain(entry.note)}[/]")
 
 
 def _semver(workspace: Workspace, entry: Entry) -> str:

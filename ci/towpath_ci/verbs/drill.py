@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from towpath_gitops.errors import DrillError, NotFoundError
 
-from towpath_ci.console import Progress, emit, mark, plain, say, table
+from towpath_ci.console import Progress, emit, mark, plain, say
 from towpath_ci.drills import DRILLS
 from towpath_ci.drills.base import Drill, Result, run
 from towpath_ci.drills.stage import Stage
@@ -34,20 +34,22 @@ def drill(names: Names = None, *, as_json: AsJson = False) -> None:
     did not refuse.
     """
     wanted = _chosen(names)
-    results = []
+    results: list[Result] = []
     with TemporaryDirectory(prefix="towpath-drill-", ignore_cleanup_errors=True) as folder, _alone():
         stage = Stage(Path(folder))
         try:
-            with Progress("Drill") as progress:
-                for number, each in enumerate(wanted, start=1):
-                    progress.step(f"{number} of {len(wanted)}: {each.title()}")
-                    results += list(run([each], stage))
+            for each in wanted:
+                with Progress("Drill") as progress:
+                    progress.step(each.title())
+                    results += run([each], stage)
+                if not as_json:
+                    _tell(results[-1])
         finally:
             stage.strike()
     if as_json:
         emit([result.plain() for result in results])
     else:
-        _tell(results)
+        _sum_up(results)
     broken = [result.drill for result in results if not result.held]
     if broken:
         raise DrillError(
@@ -83,15 +85,14 @@ def _alone() -> Iterator[None]:
         os.environ.update(kept)
 
 
-def _tell(results: list[Result]) -> None:
-    columns = ("", "drill", "injected", "must be refused by", "what it said", "seconds")
-    table("", columns, map(_row, results))
+def _tell(result: Result) -> None:
+    say(f"{mark('ok' if result.held else 'failed')} [bold]{plain(result.title)}[/] [dim]{result.seconds:.1f} s[/]")
+    say(f"    injected: {plain(result.injected)}")
+    who = f"refused by {result.gate}: " if result.held else ""
+    say(f"    {plain(who + result.reason)}")
+
+
+def _sum_up(results: list[Result]) -> None:
     took_s = sum(result.seconds for result in results)
     held = sum(result.held for result in results)
     say(f"\n{held} of {len(results)} gates refused their fault and let its known-good twin pass, in {took_s:.0f} s.")
-
-
-def _row(result: Result) -> tuple[str, ...]:
-    sign = mark("ok" if result.held else "failed")
-    title = plain(result.title)
-    return (sign, title, plain(result.injected), result.gate, plain(result.reason), f"{result.seconds:.1f}")

@@ -9,7 +9,7 @@ from towpath_gitops.delivery.targets.base import Observed
 from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import Deployment
 
-from towpath_ci.console import ago, emit, mark, next_step, plain, table
+from towpath_ci.console import ago, emit, mark, next_step, plain, say
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson
 from towpath_ci.workspace import Workspace
@@ -61,8 +61,8 @@ def status(*, as_json: AsJson = False) -> None:
     if as_json:
         emit([_plain(standing) for standing in standings])
         return
-    columns = ("environment", "state", "declared", "served", "change", "verified", "address", "blocked")
-    table(workspace.model, columns, map(_row, standings))
+    for standing in standings:
+        _tell(standing)
     if any(standing.state in {"DIVERGED", "not running", "converging"} for standing in standings):
         next_step("towpath reconcile")
 
@@ -78,26 +78,27 @@ def _standing(workspace: Workspace, environment: str) -> Standing | None:
     return Standing(deployment, observed, verified)
 
 
-def _row(standing: Standing) -> tuple[str, ...]:
-    deployment = standing.deployment
-    declared = f"{deployment.release.semver} ({short(deployment.release.id)})" if deployment.release else "-"
-    change = f"{deployment.change.type.value}: {deployment.change.reason}" if deployment.change else "-"
-    return (
-        plain(deployment.environment),
-        _LOOKS.get(standing.state, standing.state),
-        declared,
-        short(standing.served) if standing.served else "-",
-        plain(change),
-        _verified(standing.verified),
-        plain(standing.observed.details.get("address", "")),
-        ", ".join(map(short, deployment.blocked)) or "-",
-    )
+def _tell(standing: Standing) -> None:
+    """Print an environment in two or three lines, which fit any terminal."""
+    deployment, release = standing.deployment, standing.deployment.release
+    look = _LOOKS.get(standing.state, standing.state)
+    declared = f"{release.semver} ({short(release.id)})" if release else ""
+    address = plain(standing.observed.details.get("address", "")) if standing.observed.running else ""
+    say("  ".join(filter(None, (f"[bold]{plain(deployment.environment):<12}[/]", look, declared, address))))
+    if standing.state == "DIVERGED":
+        say(f"{'':<12}  [red]it serves {short(standing.served or '')} instead[/]")
+    if deployment.change:
+        pieces = (f"{deployment.change.type}: {plain(deployment.change.reason)}", _verified(standing.verified))
+        say(f"{'':<12}  [dim]{'; '.join(pieces)}[/]")
+    if deployment.hold:
+        blocked = ", ".join(map(short, deployment.blocked))
+        say(f"{'':<12}  [yellow]blocked: {blocked}: {plain(deployment.hold.reason)}[/]")
 
 
 def _verified(entry: Entry | None) -> str:
     if entry is None or entry.verdict is None:
-        return "-"
-    return f"{mark(entry.verdict.value)} {ago((datetime.now(UTC) - entry.time).total_seconds())} ago"
+        return "never verified"
+    return f"verified {ago((datetime.now(UTC) - entry.time).total_seconds())} ago: {mark(entry.verdict.value)}"
 
 
 def _plain(standing: Standing) -> dict[str, object]:
