@@ -53,6 +53,18 @@ def test_other_rows_are_another_search(project: Project, splits: Splits) -> None
     assert len(told) == 1
 
 
+def test_other_inputs_are_another_search(project: Project, splits: Splits) -> None:
+    """Trials without a column prove nothing about a model that has it, nor do those of other code of the owner's."""
+    tune(searching(project, 1), splits)
+    told: list[Trial] = []
+    fewer = Project(project.root, project.spec.model_copy(update={"exclude": ("refund_days", "express")}))
+    tune(searching(fewer, 1), splits, told.append)
+    assert len(told) == 1
+    (project.root / "src" / "shop" / "more.py").write_text("# another way to make features\n")
+    tune(searching(project, 1), splits, told.append)
+    assert len(told) == 2
+
+
 def test_the_test_rows_are_never_looked_at(project: Project, splits: Splits) -> None:
     """Without test rows the search finds the same."""
     with_test = tune(searching(project, 1), splits)

@@ -42,7 +42,6 @@ def _begin(theatre: Theatre, root: Path, repository: Path | None) -> Story:
             scaffold.render(theatre, root)
         scaffold.publish(theatre, root)
         scaffold.provide_data(theatre, root, root.parent / "cache")
-        theatre.towpath("up")
     story = Story(theatre, root, theatre.author)
     path = layout.environment_path(story.environments[-1], story.spec.name)
     story.approver = scaffold.approver(root, path)

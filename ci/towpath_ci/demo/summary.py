@@ -43,12 +43,19 @@ def _durations(story: Story, traffic: Traffic) -> Table:
 
 
 def _next_steps(story: Story) -> Table:
-    command = os.path.relpath(Path(sys.executable).with_name("towpath"), story.root)
-    card = layout.store(story.root) / story.promotions[story.environments[-1]][-1].artifact.removeprefix("sha256:")
+    command = _short(Path(sys.executable).with_name("towpath"), story.root)
+    artifact = story.promotions[story.environments[-1]][-1].artifact.removeprefix("sha256:")
     table = Table(title="\nWhere to look next", title_justify="left", box=None, show_header=False)
-    table.add_row("the repository", f"cd {os.path.relpath(story.root)}")
-    table.add_row("Prefect's and MLflow's pages", f"{command} up   (and {command} down)")
-    table.add_row("the decision documents", f"{command} pulls --state all;   {command} pulls 3")
-    table.add_row("the model card of production", os.path.relpath(card / "card.html"))
-    table.add_row("the monitor's report", os.path.relpath(layout.state(story.root, "monitor")))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("the repository", f"cd {_short(story.root, Path.cwd())}")
+    table.add_row("Prefect's and MLflow's pages", f"{command} up")
+    table.add_row("the decision documents", f"{command} pulls --state all")
+    table.add_row("the model card", _short(layout.store(story.root) / artifact / "card.html", Path.cwd()))
+    table.add_row("the monitor's report", _short(layout.state(story.root, "monitor"), Path.cwd()))
     return table
+
+
+def _short(path: Path, start: Path) -> str:
+    """Return a path as it is least to type from `start`."""
+    return min(os.path.relpath(path, start), str(path), key=len)

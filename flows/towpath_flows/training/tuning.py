@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from towpath_gitops import layout
 from towpath_gitops.errors import TrainingError
-from towpath_gitops.records.base import digest_of, short
+from towpath_gitops.records.base import digest_file, digest_of, short
 
 from towpath_flows.data.sources.base import digest_frame
 from towpath_flows.data.splits import Splits, folds
@@ -81,8 +81,7 @@ def _study(project: Project, splits: Splits) -> "optuna.Study":
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spec = project.spec
-    identity = {"train": spec.train.plain(), "folds": spec.tune.folds, "features": spec.features, "task": spec.task}
-    name = f"{spec.name}-{short(digest_of(identity | {'rows': digest_frame(splits.development)}))}"
+    name = f"{spec.name}-{short(_question(project, splits))}"
     path = layout.state(project.root, "optuna", _STUDIES)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A third of the trials explores, the rest follows what was learned.
@@ -96,6 +95,15 @@ def _study(project: Project, splits: Splits) -> "optuna.Study":
             defaults = {f"{framework}.{name}": value for name, value in TRAINERS[framework].defaults().items()}
             study.enqueue_trial({"framework": framework, **defaults})
     return study
+
+
+def _question(project: Project, splits: Splits) -> str:
+    """Return a digest of all that the answer depends on: only the very same search is gone on with."""
+    spec = project.spec
+    inputs = Features.of(project, splits.train, splits.target).signature.digest
+    owners = {path.name: digest_file(path) for path in sorted((project.root / "src").rglob("*.py"))}
+    settings = {"train": spec.train.plain(), "folds": spec.tune.folds, "features": spec.features}
+    return digest_of(settings | {"inputs": inputs, "code": owners, "rows": digest_frame(splits.development)})
 
 
 def _objective(project: Project, splits: Splits) -> "Callable[[optuna.Trial], float]":
