@@ -22,7 +22,7 @@ demo: $(STAMP) ## Tell the whole story, from an empty folder to a rehearsed roll
 
 test: lint types ## Lint, check types, run every test and print the coverage
 	@$(COVERAGE) erase
-	@$(COVERAGE) run -m pytest -n 2 -m "not long"
+	@$(COVERAGE) run -m pytest -n 2 --dist loadfile -m "not long"
 	@$(COVERAGE) combine --quiet
 	@$(COVERAGE) report
 

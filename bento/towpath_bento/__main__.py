@@ -10,9 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from towpath_gitops.records.pointer import POINTER_VARIABLE
-
 from towpath_bento.follower import clear_states
+from towpath_gitops.records.pointer import POINTER_VARIABLE
 
 HOST: Final = "127.0.0.1"
 GRACE_S: Final = 5  # how long requests in flight may take to finish after TERM

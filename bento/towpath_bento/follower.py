@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from towpath_bento import metrics
+from towpath_bento.lane import Lane, load
+from towpath_bento.router import Live
 from towpath_gitops.errors import InvalidFileError, TowpathError
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.pointer import WORKERS, LaneName, LanePointer, Pointer, WorkerState
-
-from towpath_bento import metrics
-from towpath_bento.lane import Lane, load
-from towpath_bento.router import Live
 
 log = logging.getLogger("towpath.bento")
 

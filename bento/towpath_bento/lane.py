@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from towpath_bento.engines import Engine, open_engine
+from towpath_bento.problems import ProblemError
+from towpath_bento.wire import Codec
 from towpath_gitops.errors import DeliveryError
 from towpath_gitops.records.artifact import GOLDEN, SIGNATURE, check_artifact
 from towpath_gitops.records.base import canonical_json
@@ -11,10 +15,6 @@ from towpath_gitops.records.golden import TOLERANCE, Case, Golden
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.pointer import LanePointer
 from towpath_gitops.records.signature import Signature
-
-from towpath_bento.engines import Engine, open_engine
-from towpath_bento.problems import ProblemError
-from towpath_bento.wire import Codec
 
 
 @dataclass(frozen=True, slots=True)

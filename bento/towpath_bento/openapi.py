@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from towpath_gitops.records.signature import Column, Signature
-
 from towpath_bento import problems, wire
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
+from towpath_gitops.records.signature import Column, Signature
 
 _TYPES: Final = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "string"}
 _JSON: Final = wire.CONTENT_TYPE

@@ -11,18 +11,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-import towpath_gitops
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import towpath_bento
+import towpath_gitops
+from towpath_bento.engines.native import LIGHTGBM, XGBOOST
+from towpath_bento.packaged import MODEL_FOLDER, RELEASE_FILE
 from towpath_gitops.errors import DeliveryError, MissingDependencyError, NotFoundError
 from towpath_gitops.records.artifact import SIGNATURE, check_artifact
 from towpath_gitops.records.parsing import dump_yaml, parse_json
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
-
-import towpath_bento
-from towpath_bento.engines.native import LIGHTGBM, XGBOOST
-from towpath_bento.packaged import MODEL_FOLDER, RELEASE_FILE
 
 SERVICE: Final = "service.py"
 _SERVING: Final = ("bentoml", "msgspec", "numpy", "prometheus-client", "pydantic", "ruamel.yaml")

@@ -5,13 +5,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from towpath_bento.metrics import FOLDER_VARIABLE
 from towpath_gitops.errors import NotFoundError
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.pointer import POINTER, POINTER_VARIABLE, LanePointer, Pointer
 from towpath_gitops.records.release import Release
-
-from towpath_bento.metrics import FOLDER_VARIABLE
 
 RELEASE_FILE: Final = "release.json"
 MODEL_FOLDER: Final = "model"

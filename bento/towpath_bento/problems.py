@@ -7,9 +7,8 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final, TypedDict
 
-from towpath_gitops.records.signature import Column, Signature
-
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
+from towpath_gitops.records.signature import Column, Signature
 
 CONTENT_TYPE: Final = "application/problem+json"
 MAX_ERRORS: Final = (

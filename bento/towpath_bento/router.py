@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from towpath_gitops.records.pointer import LaneName, Split
 
 from towpath_bento import metrics
 from towpath_bento.lane import Lane
 from towpath_bento.wire import Request, entity_of
+from towpath_gitops.records.pointer import LaneName, Split
 
 log = logging.getLogger("towpath.bento")
 

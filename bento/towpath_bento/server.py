@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from numpy.typing import NDArray
-from towpath_gitops.errors import TowpathError
-from towpath_gitops.records.pointer import POINTER_VARIABLE, WorkerState
 
 from towpath_bento import metrics, wire
 from towpath_bento.asgi import (
@@ -39,6 +37,8 @@ from towpath_bento.openapi import document
 from towpath_bento.packaged import packaged_pointer
 from towpath_bento.problems import ProblemError
 from towpath_bento.router import Live, Shadow
+from towpath_gitops.errors import TowpathError
+from towpath_gitops.records.pointer import POINTER_VARIABLE, WorkerState
 
 if TYPE_CHECKING:
     from _bentoml_sdk import Service  # type: ignore[import-untyped]  # BentoML ships no types

@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
-from towpath_gitops.records.signature import Column, Signature
 
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
 from towpath_bento.problems import ProblemError, explain
+from towpath_gitops.records.signature import Column, Signature
 
 CONTENT_TYPE: Final = "application/json"
 DEFAULT_THRESHOLD: Final = 0.5

@@ -11,6 +11,7 @@ from typing import Final, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
 from towpath_gitops.errors import TowpathError
 
 PLAIN_WIDTH: Final = 160  # columns where no terminal says otherwise, so that files hold whole lines

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
+from towpath_ci.console import mark, plain, say, table
 from towpath_gitops.forges.base import Pull
 from towpath_gitops.promotion.decision import Decision, Gate
 from towpath_gitops.records.evidence import Kind, Verdict
 from towpath_gitops.records.parsing import parse_json
-
-from towpath_ci.console import mark, plain, say, table
 
 # Kinds whose figures a reader wants to see even when all is well; of the others it is enough that they passed.
 _IN_FULL: Final = {Kind.EVALUATION, Kind.COMPARISON}

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from towpath_gitops.errors import TowpathError
-
 from towpath_ci.lazy import INTERRUPTED
+from towpath_gitops.errors import TowpathError
 
 _HEAD = """# Exit codes
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from towpath_gitops.errors import InvalidFileError, NotFoundError
-
 from towpath_ci.console import mark, plain, stderr, working
+from towpath_gitops.errors import InvalidFileError, NotFoundError
 
 # Prefect's own lines go to its page only; the console shows one line for each stage instead.
 _QUIET: Final = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_LEVEL": "INFO"}

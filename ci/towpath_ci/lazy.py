@@ -7,10 +7,10 @@ from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import typer
-from towpath_gitops.errors import MissingDependencyError, TowpathError
 from typer.core import TyperCommand, TyperGroup
 
 from towpath_ci.contents import table_of_contents
+from towpath_gitops.errors import MissingDependencyError, TowpathError
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 

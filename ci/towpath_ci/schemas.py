@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
+
 from towpath_gitops.files import write_atomically
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from towpath_gitops.errors import InvalidFileError
-
 from towpath_flows.spec import SPEC, ModelSpec, SliceGate, load_spec
+from towpath_gitops.errors import InvalidFileError
 
 if TYPE_CHECKING:
     import pandera.pandas as pa

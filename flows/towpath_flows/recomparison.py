@@ -3,6 +3,12 @@
 from datetime import UTC, datetime
 from typing import Final
 
+from towpath_flows.data import load, split, validate
+from towpath_flows.data.splits import Splits
+from towpath_flows.evaluation.judgement import assess_against
+from towpath_flows.evaluation.scoring import Scorer, find_champion
+from towpath_flows.project import Project
+from towpath_flows.registration import WINDOW_PARAMS
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import DataContractError, InvalidFileError
@@ -10,13 +16,6 @@ from towpath_gitops.records.base import short
 from towpath_gitops.records.evidence import Evidence
 from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
-
-from towpath_flows.data import load, split, validate
-from towpath_flows.data.splits import Splits
-from towpath_flows.evaluation.judgement import assess_against
-from towpath_flows.evaluation.scoring import Scorer, find_champion
-from towpath_flows.project import Project
-from towpath_flows.registration import WINDOW_PARAMS
 
 _HINT: Final = "Train again: the new release is compared with today's champion."
 

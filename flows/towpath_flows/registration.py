@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from towpath_flows.evaluation.assessment import Assessment
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import (
     ARTIFACT_PATH,
@@ -27,8 +28,6 @@ from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
 from towpath_gitops.repository import Repository
-
-from towpath_flows.evaluation.assessment import Assessment
 
 FIRST: Final = "1.0.0"
 DATA_TAG: Final = "towpath.data"

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, StringConstraints, Tag, model_validator
+
+from towpath_flows.units import Frequency, Moment, Rate, Share
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 from towpath_gitops.records.base import Duration, Name, Record
 from towpath_gitops.records.parsing import parse_yaml
 from towpath_gitops.records.signature import Task
-
-from towpath_flows.units import Frequency, Moment, Rate, Share
 
 SPEC = "model.yaml"
 

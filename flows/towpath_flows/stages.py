@@ -17,13 +17,6 @@ from prefect import task
 from prefect.assets import Asset, add_asset_metadata, materialize
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import Task
-from towpath_gitops import layout
-from towpath_gitops.delivery.registry import Registry
-from towpath_gitops.errors import NotFoundError, UnavailableError
-from towpath_gitops.records.artifact import CARD_HTML, CARD_MARKDOWN
-from towpath_gitops.records.evidence import Kind, Verdict
-from towpath_gitops.records.release import Release
-from towpath_gitops.repository import Repository
 
 from towpath_flows import announcing, registration
 from towpath_flows.data import Splits, Table, Validated, contract, quality, sources, splits
@@ -37,6 +30,13 @@ from towpath_flows.project import Project
 from towpath_flows.server import find_root, local_api
 from towpath_flows.training import Exported, Model, Trial, TuneResult, fitting, tuning
 from towpath_flows.training import export as exporting
+from towpath_gitops import layout
+from towpath_gitops.delivery.registry import Registry
+from towpath_gitops.errors import NotFoundError, UnavailableError
+from towpath_gitops.records.artifact import CARD_HTML, CARD_MARKDOWN
+from towpath_gitops.records.evidence import Kind, Verdict
+from towpath_gitops.records.release import Release
+from towpath_gitops.repository import Repository
 
 __all__ = [
     "Workspace",

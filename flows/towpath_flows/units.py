@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
+
 from towpath_gitops.records.base import Duration, Record, format_duration
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)

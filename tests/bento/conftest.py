@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+
 from towpath_bento.wire import Codec
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.artifact import GOLDEN, GRAPH, SIGNATURE, manifest_digest

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+
 from towpath_bento import asgi
 from towpath_bento.__main__ import command, settings
 from towpath_bento.follower import Follower, read_pointer, read_states

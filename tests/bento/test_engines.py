@@ -17,6 +17,7 @@ import xgboost
 from onnx import TensorProto, helper
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
 from towpath_bento.engines import open_engine
 from towpath_bento.wire import Codec
 from towpath_gitops.errors import InvalidFileError, NotFoundError

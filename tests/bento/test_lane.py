@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from towpath_bento.lane import load
 from towpath_gitops.errors import DeliveryError, DigestMismatchError
 from towpath_gitops.records.artifact import manifest_digest

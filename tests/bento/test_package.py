@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from towpath_bento.package import PackagedBento, package, requirements
 from towpath_gitops.errors import DeliveryError, DigestMismatchError, MissingDependencyError, NotFoundError
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_bento import metrics
 from towpath_bento.lane import Lane, load
 from towpath_bento.router import Live, Shadow, position

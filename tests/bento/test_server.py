@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from towpath_bento.limits import MAX_BODY_BYTES
 
 ROUTES = (

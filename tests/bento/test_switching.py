@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
+
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.pointer import POINTER, Split
 

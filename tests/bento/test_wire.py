@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from towpath_bento.limits import EXACT_INTEGER, FLOAT32_MAX, MAX_ROWS, MAX_TEXT
 from towpath_bento.openapi import document
 from towpath_bento.problems import MAX_ERRORS, ProblemError, faults

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import typer
+
 from towpath_ci import exit_codes
 from towpath_ci.lazy import INTERRUPTED, Verb, command_line
 from towpath_ci.main import VERBS

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
 from towpath_ci.doctor import CHECKS, files, machine, repository, services
 from towpath_ci.doctor.base import Check, Finding, State, diagnose
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from towpath_ci.drills import DRILLS
 from towpath_ci.drills.altered_artifact import AlteredArtifact
 from towpath_ci.drills.base import Drill, Refusal, Result, run

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from towpath_ci import flows
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 

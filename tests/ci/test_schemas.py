@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from check_jsonschema import main as check_jsonschema
+
 from towpath_ci.schemas import SCHEMAS, render, write_schemas
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+
 from towpath_ci.drills.barges import barges
 from towpath_ci.drills.stage import AUTHOR, OWNER, Stage
 from towpath_ci.main import app

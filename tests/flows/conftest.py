@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
 from towpath_flows.training import Exported, Model, export, fit, tune

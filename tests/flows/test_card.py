@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from towpath_flows.data import Splits
 from towpath_flows.evaluation import plots
 from towpath_flows.evaluation.assessment import Assessment

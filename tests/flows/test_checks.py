@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from towpath_flows.evaluation.checks import BEHAVIOUR, CHECKS, Subject, behave, run
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.signature import Column, Signature, Task

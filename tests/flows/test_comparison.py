@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+
 from towpath_flows.evaluation.bootstrap import Estimate
 from towpath_flows.evaluation.comparison import Difference, Duel, by_slice, difference, flips, judge, no_champion
 from towpath_flows.spec import ComparisonGate, Metric

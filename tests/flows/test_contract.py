@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_flows.data.coercion import coerce
 from towpath_flows.data.contract import ContractReport, examine, validate
 from towpath_flows.data.sources import Table, load

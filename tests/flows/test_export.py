@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
 from towpath_bento.engines import open_engine
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project

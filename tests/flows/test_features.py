@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.preprocessing import OneHotEncoder
+
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
 from towpath_flows.training import Features, Model

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_flows.evaluation.bootstrap import Estimate
 from towpath_flows.evaluation.gates import evaluate, judge, reliability
 from towpath_flows.evaluation.slices import false_discoveries, judge_slices, measure_slices

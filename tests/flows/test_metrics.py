@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
+
 from towpath_flows.evaluation.bootstrap import (
     Estimate,
     estimates,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from towpath_flows.data import Splits, Table, load
 from towpath_flows.evaluation.judgement import assess_worth
 from towpath_flows.monitoring.monitor import Report, watch

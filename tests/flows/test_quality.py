@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+
 from towpath_flows.data.quality import auc, feature_names, inspect
 from towpath_flows.data.splits import Splits, split
 from towpath_flows.project import Project

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from towpath_flows import registration
 from towpath_flows.data import load
 from towpath_flows.evaluation.assessment import Assessment

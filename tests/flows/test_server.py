@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+
 from towpath_flows import server
 from towpath_flows.server import (
     API_URL,

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from towpath_flows.data.sources import digest_frame, load
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError, InvalidFileError, NotFoundError

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+
 from towpath_flows.project import Project
 from towpath_flows.spec import (
     CheckGate,

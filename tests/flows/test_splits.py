@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from towpath_flows.data.splits import _cut, folds, split
 from towpath_flows.data.target import Target, label
 from towpath_flows.project import Project

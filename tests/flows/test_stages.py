@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from towpath_flows.data import Table
 from towpath_flows.project import Project
 from towpath_flows.server import api_environment, stop

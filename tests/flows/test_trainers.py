@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_flows.data.quality import auc
 from towpath_flows.data.splits import Splits
 from towpath_flows.project import Project

@@ -2,6 +2,7 @@
 
 import optuna
 import pytest
+
 from towpath_flows.data import Splits
 from towpath_flows.project import Project
 from towpath_flows.training import Trial, TuneResult, fit, tune, tuning

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
 from towpath_gitops.repository import Repository
 
 Clone = Callable[[str], Repository]

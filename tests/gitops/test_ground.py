@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from towpath_gitops import errors, layout
 from towpath_gitops.errors import ConflictError, TowpathError
 from towpath_gitops.files import write_atomically

@@ -5,6 +5,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_gitops.errors import InvalidFileError
 from towpath_gitops.records.parsing import MAX_BYTES, MAX_DEPTH, dump_yaml, load_yaml, parse_json, parse_yaml
 from towpath_gitops.records.policy import Policy

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+
 from towpath_gitops.errors import DigestMismatchError
 from towpath_gitops.records.artifact import check_artifact, manifest, manifest_digest
 from towpath_gitops.records.base import (

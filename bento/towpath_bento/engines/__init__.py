@@ -8,10 +8,9 @@ k = 1, the probability of the second class; multiclass k = number of classes; re
 from pathlib import Path
 from typing import Final
 
-from towpath_gitops.records import signature as records
-
 from towpath_bento.engines import native, onnx
 from towpath_bento.engines.base import Columns, Engine, EngineModule
+from towpath_gitops.records import signature as records
 
 __all__ = ["ENGINES", "Columns", "Engine", "open_engine"]
 

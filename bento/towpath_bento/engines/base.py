@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from towpath_gitops.errors import NotFoundError
 from towpath_gitops.records.signature import Signature
 

@@ -6,11 +6,11 @@ from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from towpath_bento.engines.base import Columns, Engine, needed
 from towpath_gitops.errors import InvalidFileError, MissingDependencyError, NotFoundError
 from towpath_gitops.records.artifact import PIPELINE
 from towpath_gitops.records.signature import Signature
-
-from towpath_bento.engines.base import Columns, Engine, needed
 
 Booster = Callable[[Any], NDArray[np.floating[Any]]]
 

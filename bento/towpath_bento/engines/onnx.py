@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from towpath_bento.engines.base import Columns, Engine, needed
 from towpath_gitops.errors import InvalidFileError, MissingDependencyError
 from towpath_gitops.records.artifact import GRAPH
 from towpath_gitops.records.signature import Signature
-
-from towpath_bento.engines.base import Columns, Engine, needed
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

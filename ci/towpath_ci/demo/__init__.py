@@ -7,13 +7,13 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from towpath_gitops import layout
 
-from towpath_ci.demo import acts, scaffold
+from towpath_ci.demo import acts, scaffold, troupe
 from towpath_ci.demo.story import Story
 from towpath_ci.demo.summary import summarise
 from towpath_ci.demo.theatre import Person, Theatre
 from towpath_ci.demo.traffic import Traffic
+from towpath_gitops import layout
 
 
 def tell(stage: Path, repository: Path | None) -> None:
@@ -24,6 +24,7 @@ def tell(stage: Path, repository: Path | None) -> None:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     scaffold.strike(stage)
+    troupe.assemble()
     root = stage / (repository.name if repository else "flights")
     theatre = Theatre(Console(), stage, Person("Ada", "ada@example.com"))
     try:

@@ -6,12 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from towpath_ci.demo.story import Story, shown_json
+from towpath_ci.demo.traffic import Traffic, post
 from towpath_flows.spec import ModelSpec
 from towpath_gitops.errors import RefusedError, StoryError
 from towpath_gitops.records.release import Release
-
-from towpath_ci.demo.story import Story, shown_json
-from towpath_ci.demo.traffic import Traffic, post
 
 UNPROCESSABLE = 422
 

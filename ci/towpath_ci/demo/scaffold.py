@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from towpath_ci.demo.theatre import Person, Theatre
 from towpath_flows.spec import load_spec
 from towpath_gitops.errors import NotFoundError
-
-from towpath_ci.demo.theatre import Person, Theatre
 
 APPROVER = "grace@example.com"
 NOT_COPIED = (".git", ".venv", ".towpath")

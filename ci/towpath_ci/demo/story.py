@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from towpath_ci.demo.theatre import Person, Theatre
 from towpath_flows.spec import ModelSpec, load_spec
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import Registry
@@ -18,8 +19,6 @@ from towpath_gitops.records.golden import Golden
 from towpath_gitops.records.parsing import dump_yaml, load_yaml, parse_json, parse_yaml
 from towpath_gitops.records.policy import Policy
 from towpath_gitops.records.release import Release
-
-from towpath_ci.demo.theatre import Person, Theatre
 
 
 @dataclass

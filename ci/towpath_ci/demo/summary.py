@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from rich.table import Table
-from towpath_gitops import layout
 
 from towpath_ci.demo.story import Story
 from towpath_ci.demo.traffic import Traffic
+from towpath_gitops import layout
 
 
 def summarise(story: Story, traffic: Traffic) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
+
+from towpath_ci.demo import troupe
 from towpath_gitops.errors import StoryError
 
 
@@ -80,6 +82,12 @@ class Theatre:
                 why="The lines above say what happened.",
                 hint=f"The repository is kept in {self.folder}. Run the demo again to start afresh.",
             )
+
+    def _run(self, command: tuple[str, ...], environment: dict[str, str]) -> int:
+        sys.stdout.flush()
+        if command[0] == "towpath" and command[1] not in troupe.ALONE:
+            return troupe.play(command[1:], self.folder, environment)
+        return subprocess.run(self._argv(command), cwd=self.folder, env=environment, check=False).returncode
 
     def _argv(self, command: tuple[str, ...]) -> list[str]:
         """Let `towpath` and `python` be those of this very environment, whatever else is on the path."""

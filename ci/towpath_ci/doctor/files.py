@@ -3,14 +3,13 @@
 import re
 from pathlib import Path
 
+from towpath_ci.doctor.base import Check, Finding, State
 from towpath_gitops import layout
 from towpath_gitops.errors import NotFoundError, TowpathError
 from towpath_gitops.promotion.codeowners import owners_of
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.parsing import parse_yaml
 from towpath_gitops.records.policy import Policy
-
-from towpath_ci.doctor.base import Check, Finding, State
 
 LOCK = "requirements.txt"
 

@@ -9,13 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from towpath_ci.doctor.base import Inputs
 from towpath_gitops import layout
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.parsing import parse_yaml
 from towpath_gitops.records.policy import Policy
-
-from towpath_ci.doctor.base import Inputs
 
 GIT_TIMEOUT_S: Final = 20
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from towpath_gitops import layout
-
 from towpath_ci.doctor.base import Check, Finding, State
 from towpath_ci.doctor.inputs import Git
+from towpath_gitops import layout
 
 
 class InsideRepository(Check):

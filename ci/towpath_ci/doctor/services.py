@@ -7,11 +7,10 @@ from typing import Final
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from towpath_ci.doctor.base import Check, Finding
 from towpath_gitops.delivery.targets import TARGETS
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.repository import Repository
-
-from towpath_ci.doctor.base import Check, Finding
 
 PATIENCE_S: Final = 5.0
 

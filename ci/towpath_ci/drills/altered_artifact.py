@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from towpath_ci.drills.base import Drill, Refusal
+from towpath_ci.drills.stage import Stage
 from towpath_gitops import layout
 from towpath_gitops.errors import DigestMismatchError
 from towpath_gitops.records.artifact import GRAPH
-
-from towpath_ci.drills.base import Drill, Refusal
-from towpath_ci.drills.stage import Stage
 
 
 class AlteredArtifact(Drill):

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from contextlib import chdir
 from typing import TYPE_CHECKING
 
-from towpath_gitops.errors import DataContractError
-
 from towpath_ci.drills.barges import barges
 from towpath_ci.drills.base import Drill, Refusal
 from towpath_ci.drills.stage import Stage
+from towpath_gitops.errors import DataContractError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from towpath_gitops.forges.base import Pull
-from towpath_gitops.forges.local import APPROVES, PULLS
-
 from towpath_ci.drills.base import Drill, Refusal
 from towpath_ci.drills.stage import AUTHOR, OWNER, Stage
+from towpath_gitops.forges.base import Pull
+from towpath_gitops.forges.local import APPROVES, PULLS
 
 
 class ForgedApproval(Drill):

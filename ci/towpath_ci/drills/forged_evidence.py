@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
+from towpath_ci.drills.base import Drill, Refusal
+from towpath_ci.drills.stage import MODEL, STAGING, Stage
 from towpath_gitops import layout
 from towpath_gitops.forges.base import Pull
 from towpath_gitops.promotion import declared
 from towpath_gitops.records.deployment import edited, parse_deployment
 from towpath_gitops.records.evidence import Finding, Kind, Verdict, bundle_digest
-
-from towpath_ci.drills.base import Drill, Refusal
-from towpath_ci.drills.stage import MODEL, STAGING, Stage
 
 
 class ForgedEvidence(Drill):

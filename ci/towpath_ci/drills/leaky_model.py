@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from towpath_gitops import layout
-
 from towpath_ci.drills.base import Drill, Refusal
 from towpath_ci.drills.stage import Stage
+from towpath_gitops import layout
 
 
 class LeakyModel(Drill):

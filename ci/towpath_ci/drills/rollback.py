@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from time import monotonic
 
+from towpath_ci.drills.base import Drill, Refusal
+from towpath_ci.drills.stage import MODEL, PRODUCTION, STAGING, Stage
 from towpath_gitops.delivery.reconcile import Outcome
 from towpath_gitops.errors import DeliveryError
 from towpath_gitops.promotion.proposal import propose_rollback
 from towpath_gitops.records.evidence import Verdict
-
-from towpath_ci.drills.base import Drill, Refusal
-from towpath_ci.drills.stage import MODEL, PRODUCTION, STAGING, Stage
 
 
 class RehearsedRollback(Drill):

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from towpath_ci.drills.base import Refusal
 from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Ledger
 from towpath_gitops.delivery.reconcile import Outcome, reconcile
@@ -25,8 +26,6 @@ from towpath_gitops.promotion.review import merge_reviewed, review
 from towpath_gitops.records.deployment import parse_deployment
 from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
-
-from towpath_ci.drills.base import Refusal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,10 +103,9 @@ class Stage:
 
     def train(self, edit: Edit | None = None) -> Release:
         """Train and register a release from barges that `edit` has changed, with the stages of every train flow."""
+        from towpath_ci.drills.barges import barges  # noqa: PLC0415 (as above)
         from towpath_flows import stages  # noqa: PLC0415 (heavy: only drills that train need it)
         from towpath_flows.registration import Training, register  # noqa: PLC0415 (as above)
-
-        from towpath_ci.drills.barges import barges  # noqa: PLC0415 (as above)
 
         frame = barges()
         self.write(frame if edit is None else edit(frame))

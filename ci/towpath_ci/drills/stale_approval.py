@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from towpath_gitops.forges.base import Pull
-
 from towpath_ci.drills.base import Drill, Refusal
 from towpath_ci.drills.stage import Stage
+from towpath_gitops.forges.base import Pull
 
 
 class StaleApproval(Drill):

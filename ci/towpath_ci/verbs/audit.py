@@ -5,16 +5,16 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from towpath_gitops.delivery.audit import audit as problems_of
-from towpath_gitops.delivery.declared import declared_at
-from towpath_gitops.delivery.ledger import Entry
-from towpath_gitops.errors import LedgerError
-from towpath_gitops.records.base import short
 
 from towpath_ci.console import emit, mark, plain, say, working
 from towpath_ci.lazy import verb
 from towpath_ci.options import DATES, AnyEnvironment, AsJson
 from towpath_ci.workspace import Workspace
+from towpath_gitops.delivery.audit import audit as problems_of
+from towpath_gitops.delivery.declared import declared_at
+from towpath_gitops.delivery.ledger import Entry
+from towpath_gitops.errors import LedgerError
+from towpath_gitops.records.base import short
 
 app = verb()
 

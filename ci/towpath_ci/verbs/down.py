@@ -1,13 +1,12 @@
 """`towpath down`."""
 
+from towpath_ci.console import mark, plain, say
+from towpath_ci.lazy import verb
+from towpath_ci.workspace import Workspace
 from towpath_gitops import layout
 from towpath_gitops.delivery.targets import TARGETS
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.deployment import Deployment, parse_deployment
-
-from towpath_ci.console import mark, plain, say
-from towpath_ci.lazy import verb
-from towpath_ci.workspace import Workspace
 
 app = verb()
 

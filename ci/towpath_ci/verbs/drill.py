@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from towpath_gitops.errors import DrillError, NotFoundError
 
 from towpath_ci.console import Progress, emit, mark, plain, say
 from towpath_ci.drills import DRILLS
@@ -17,6 +16,7 @@ from towpath_ci.drills.base import Drill, Result, run
 from towpath_ci.drills.stage import Stage
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson
+from towpath_gitops.errors import DrillError, NotFoundError
 
 app = verb()
 

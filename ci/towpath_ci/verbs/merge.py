@@ -1,12 +1,11 @@
 """`towpath merge`."""
 
-from towpath_gitops.promotion.branches import place_of
-from towpath_gitops.promotion.review import merge_reviewed
-
 from towpath_ci.console import mark, next_step, plain, say, working
 from towpath_ci.lazy import verb
 from towpath_ci.options import Number
 from towpath_ci.workspace import Workspace
+from towpath_gitops.promotion.branches import place_of
+from towpath_gitops.promotion.review import merge_reviewed
 
 app = verb()
 

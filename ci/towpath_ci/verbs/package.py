@@ -5,12 +5,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from towpath_gitops import layout
 
 from towpath_ci.console import mark, next_step, plain, say, working
 from towpath_ci.lazy import verb
 from towpath_ci.options import Selector
 from towpath_ci.workspace import Workspace
+from towpath_gitops import layout
 
 app = verb()
 

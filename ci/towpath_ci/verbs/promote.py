@@ -3,15 +3,15 @@
 from typing import Annotated
 
 import typer
-from towpath_gitops.forges.base import Pull
-from towpath_gitops.forges.local import BODY, DATA, PULLS
-from towpath_gitops.promotion.proposal import propose_promotion
 
 from towpath_ci.console import next_step, say, working
 from towpath_ci.decisions import tell_decision
 from towpath_ci.lazy import verb
 from towpath_ci.options import Reason, Selector
 from towpath_ci.workspace import Workspace
+from towpath_gitops.forges.base import Pull
+from towpath_gitops.forges.local import BODY, DATA, PULLS
+from towpath_gitops.promotion.proposal import propose_promotion
 
 app = verb()
 

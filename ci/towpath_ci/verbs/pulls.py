@@ -4,12 +4,12 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from towpath_gitops.forges.base import Pull, State
 
 from towpath_ci.console import emit, markdown, plain, say, table
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson
 from towpath_ci.workspace import Workspace
+from towpath_gitops.forges.base import Pull, State
 
 app = verb()
 

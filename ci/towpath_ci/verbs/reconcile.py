@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import typer
-from towpath_gitops.delivery.reconcile import Outcome
-from towpath_gitops.delivery.reconcile import reconcile as bring_about
 
 from towpath_ci.console import Progress, emit, mark, next_step, plain, say
 from towpath_ci.lazy import verb
 from towpath_ci.options import AnyEnvironment, AsJson
 from towpath_ci.workspace import Workspace
+from towpath_gitops.delivery.reconcile import Outcome
+from towpath_gitops.delivery.reconcile import reconcile as bring_about
 
 app = verb()
 

@@ -1,11 +1,10 @@
 """`towpath releases`."""
 
-from towpath_gitops.records.release import Release
-
 from towpath_ci.console import emit, next_step, plain, say, table
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson
 from towpath_ci.workspace import Workspace
+from towpath_gitops.records.release import Release
 
 app = verb()
 

@@ -1,13 +1,12 @@
 """`towpath review`."""
 
-from towpath_gitops.errors import RefusedError
-from towpath_gitops.promotion.review import Review
-from towpath_gitops.promotion.review import review as judge
-
 from towpath_ci.console import emit, mark, next_step, plain, say, working
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson, Number
 from towpath_ci.workspace import Workspace
+from towpath_gitops.errors import RefusedError
+from towpath_gitops.promotion.review import Review
+from towpath_gitops.promotion.review import review as judge
 
 app = verb()
 

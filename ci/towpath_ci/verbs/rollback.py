@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import typer
-from towpath_gitops.promotion.proposal import propose_rollback
 
 from towpath_ci.console import working
 from towpath_ci.lazy import verb
 from towpath_ci.options import EnvironmentName, Reason
 from towpath_ci.verbs.promote import present
 from towpath_ci.workspace import Workspace
+from towpath_gitops.promotion.proposal import propose_rollback
 
 app = verb()
 

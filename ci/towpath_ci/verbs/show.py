@@ -1,13 +1,12 @@
 """`towpath show`."""
 
-from towpath_gitops.records.evidence import Evidence, Kind
-from towpath_gitops.records.release import Release
-
 from towpath_ci.console import emit, mark, plain, say, table
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson, Selector
 from towpath_ci.verbs.releases import declared_where
 from towpath_ci.workspace import Workspace
+from towpath_gitops.records.evidence import Evidence, Kind
+from towpath_gitops.records.release import Release
 
 app = verb()
 

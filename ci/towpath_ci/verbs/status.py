@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from towpath_ci.console import ago, emit, mark, next_step, plain, say
+from towpath_ci.lazy import verb
+from towpath_ci.options import AsJson
+from towpath_ci.workspace import Workspace
 from towpath_gitops.delivery.ledger import Entry
 from towpath_gitops.delivery.targets import TARGETS
 from towpath_gitops.delivery.targets.base import Observed
 from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import Deployment
-
-from towpath_ci.console import ago, emit, mark, next_step, plain, say
-from towpath_ci.lazy import verb
-from towpath_ci.options import AsJson
-from towpath_ci.workspace import Workspace
 
 app = verb()
 

@@ -2,14 +2,13 @@
 
 from time import monotonic
 
-from towpath_gitops.records.evidence import Verdict
-
 from towpath_ci.console import mark, next_step, plain, say
 from towpath_ci.flows import run_flow
 from towpath_ci.lazy import verb
 from towpath_ci.options import Since, Until
 from towpath_ci.verbs.show import tell_evidence
 from towpath_ci.workspace import Workspace
+from towpath_gitops.records.evidence import Verdict
 
 app = verb()
 

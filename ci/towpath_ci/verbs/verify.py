@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from towpath_ci.console import emit, mark, next_step, plain, say, working
+from towpath_ci.lazy import verb
+from towpath_ci.options import AnyEnvironment, AsJson
+from towpath_ci.workspace import Workspace
 from towpath_gitops import layout
 from towpath_gitops.delivery.targets import TARGETS
 from towpath_gitops.delivery.verification import Question, serving_digest
@@ -12,11 +16,6 @@ from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict, gate_digest
 from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
-
-from towpath_ci.console import emit, mark, next_step, plain, say, working
-from towpath_ci.lazy import verb
-from towpath_ci.options import AnyEnvironment, AsJson
-from towpath_ci.workspace import Workspace
 
 app = verb()
 

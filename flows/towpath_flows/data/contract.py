@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
-from towpath_gitops.errors import DataContractError
-from towpath_gitops.records.evidence import Finding, Verdict
 
 from towpath_flows.data.coercion import Kind, coerce, kind_of
 from towpath_flows.data.sources.base import Table
 from towpath_flows.project import Project
+from towpath_gitops.errors import DataContractError
+from towpath_gitops.records.evidence import Finding, Verdict
 
 if TYPE_CHECKING:
     import pandera.pandas as pa

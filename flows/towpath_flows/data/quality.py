@@ -5,11 +5,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_gitops.errors import DataContractError
-from towpath_gitops.records.evidence import Finding, Verdict
 
 from towpath_flows.data.splits import Splits
 from towpath_flows.project import Project
+from towpath_gitops.errors import DataContractError
+from towpath_gitops.records.evidence import Finding, Verdict
 
 _BINS: Final = 50  # of a number's range, by quantiles; one more for missing
 _PRIOR_ROWS: Final = 20  # a category's mean is drawn to the overall mean by as many rows: rare ones prove nothing

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_gitops.errors import DataContractError
 
 from towpath_flows.data.target import Target
 from towpath_flows.project import Project
+from towpath_gitops.errors import DataContractError
 
 MIN_ROWS: Final = 20  # in each part; below that neither a fit nor a measure says anything
 

@@ -6,10 +6,10 @@ from typing import Any, Final, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_gitops.errors import DataContractError
-from towpath_gitops.records.signature import Task
 
 from towpath_flows.spec import ModelSpec
+from towpath_gitops.errors import DataContractError
+from towpath_gitops.records.signature import Task
 
 _MOST_CLASSES: Final = 100
 

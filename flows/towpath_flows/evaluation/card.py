@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from towpath_flows.evaluation import plots
+from towpath_flows.evaluation.assessment import Assessment
+from towpath_flows.evaluation.metrics import METRICS
 from towpath_gitops.records.artifact import CARD_HTML, CARD_MARKDOWN
 from towpath_gitops.records.base import short
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.signature import Signature
-
-from towpath_flows.evaluation import plots
-from towpath_flows.evaluation.assessment import Assessment
-from towpath_flows.evaluation.metrics import METRICS
 
 TOP_COLUMNS: Final = 12
 MARKS: Final = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.ERROR: "✗", Verdict.INCONCLUSIVE: "…"}

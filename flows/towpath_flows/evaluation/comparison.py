@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from towpath_gitops.records.evidence import Finding, Verdict
-from towpath_gitops.records.signature import Task
 
 from towpath_flows.evaluation.bootstrap import Estimate, resample, rows_to_settle, summarise
 from towpath_flows.evaluation.metrics import METRICS, Floats, decide
 from towpath_flows.spec import ComparisonGate
+from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.signature import Task
 
 Array = NDArray[np.generic]
 

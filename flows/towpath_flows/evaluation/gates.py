@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from towpath_gitops.records.evidence import Finding, Kind, Verdict
 
 from towpath_flows.evaluation import slices
 from towpath_flows.evaluation.assessment import Assessment
 from towpath_flows.evaluation.bootstrap import Estimate, estimates, rows_to_settle
 from towpath_flows.evaluation.metrics import BINS, METRICS, metrics_of
 from towpath_flows.spec import MetricGate, ModelSpec, SliceGate
+from towpath_gitops.records.evidence import Finding, Kind, Verdict
 
 Array = NDArray[np.generic]
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from towpath_gitops.records.signature import Task
 
 from towpath_flows.evaluation.metrics import metrics_of
+from towpath_gitops.records.signature import Task
 
 ROWS: Final = 4000  # a sample is enough: importance is read in whole hundredths
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_gitops.errors import DataContractError, TowpathError
-from towpath_gitops.records.evidence import Finding, Kind, Verdict
-from towpath_gitops.records.release import Release
 
 from towpath_flows.evaluation import checks, comparison, gates
 from towpath_flows.evaluation.assessment import Assessment, one_line
 from towpath_flows.evaluation.scoring import Scorer
 from towpath_flows.project import Project
 from towpath_flows.spec import CheckGate, ComparisonGate, SliceGate
+from towpath_gitops.errors import DataContractError, TowpathError
+from towpath_gitops.records.evidence import Finding, Kind, Verdict
+from towpath_gitops.records.release import Release
 
 BEHAVIOUR_ROWS = 500
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
 from towpath_gitops.records.signature import Task
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
 from towpath_bento.engines import Engine, open_engine
+from towpath_flows.training.features import Features, engine_columns
 from towpath_gitops import layout
 from towpath_gitops.delivery.declared import declared_at
 from towpath_gitops.delivery.registry import Registry
@@ -18,8 +20,6 @@ from towpath_gitops.records.policy import Policy
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
 from towpath_gitops.repository import Repository
-
-from towpath_flows.training.features import Features, engine_columns
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from towpath_gitops.records.evidence import Finding, Verdict
-from towpath_gitops.records.signature import Task
 
 from towpath_flows.evaluation.assessment import one_line
 from towpath_flows.evaluation.bootstrap import Estimate, resample, summarise
 from towpath_flows.evaluation.metrics import METRICS, Floats, Prepared
 from towpath_flows.spec import SliceGate
+from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.signature import Task
 
 SMALLEST_SLICE: Final = 200  # rows; smaller groups are listed, not judged
 SMALLEST_CLASS: Final = 20  # rows of each class that a judged group of a classification holds

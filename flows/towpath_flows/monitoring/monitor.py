@@ -9,12 +9,6 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_gitops.delivery.registry import Registry
-from towpath_gitops.errors import DataContractError
-from towpath_gitops.layout import tracking_uri
-from towpath_gitops.records.artifact import REFERENCE
-from towpath_gitops.records.evidence import Kind
-from towpath_gitops.records.release import Release
 
 from towpath_flows.data.contract import Problem, examine
 from towpath_flows.data.sources import Table
@@ -26,6 +20,12 @@ from towpath_flows.monitoring.drift import ColumnDrift, compare, false_alarm_rat
 from towpath_flows.project import Project
 from towpath_flows.spec import MetricGate
 from towpath_flows.training.reference import PART
+from towpath_gitops.delivery.registry import Registry
+from towpath_gitops.errors import DataContractError
+from towpath_gitops.layout import tracking_uri
+from towpath_gitops.records.artifact import REFERENCE
+from towpath_gitops.records.evidence import Kind
+from towpath_gitops.records.release import Release
 
 FEWEST_LABELS: Final = 100  # labelled rows below which accuracy is not judged
 NORMAL_95: Final = 1.959964  # half width of a 95 % interval in standard errors

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from towpath_gitops import layout
-from towpath_gitops.files import write_atomically
 
 from towpath_flows.evaluation import plots
 from towpath_flows.evaluation.card import Section, markdown, page
 from towpath_flows.evaluation.metrics import METRICS
 from towpath_flows.monitoring.drift import MAJOR_SHIFT, SHIFT
 from towpath_flows.monitoring.monitor import ANSWER, Report
+from towpath_gitops import layout
+from towpath_gitops.files import write_atomically
 
 PLOTTED: Final = 6  # columns that are drawn, besides the model's answer
 SMALLEST_SHOWN: Final = 0.0001  # p-values below it are all the same to a reader

@@ -5,13 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-from towpath_bento.engines import Engine, open_engine
-from towpath_gitops.errors import TowpathError, TrainingError
-from towpath_gitops.records.artifact import GOLDEN, GRAPH, PIPELINE, REFERENCE, SIGNATURE
-from towpath_gitops.records.base import Record
-from towpath_gitops.records.evidence import Finding
-from towpath_gitops.records.signature import Signature
 
+from towpath_bento.engines import Engine, open_engine
 from towpath_flows.data.splits import Splits
 from towpath_flows.training.features import Features
 from towpath_flows.training.golden import make_golden
@@ -21,6 +16,11 @@ from towpath_flows.training.parity import Parity, compare_answers, with_probes
 from towpath_flows.training.reference import write_reference
 from towpath_flows.training.safekeeping import foreign_types, to_skops
 from towpath_flows.training.trainers import TRAINERS
+from towpath_gitops.errors import TowpathError, TrainingError
+from towpath_gitops.records.artifact import GOLDEN, GRAPH, PIPELINE, REFERENCE, SIGNATURE
+from towpath_gitops.records.base import Record
+from towpath_gitops.records.evidence import Finding
+from towpath_gitops.records.signature import Signature
 
 _HINT: Final = "Build the features from scikit-learn's own transformers, without functions of your own."
 

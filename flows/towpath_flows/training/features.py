@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_gitops.errors import DataContractError, InvalidFileError
-from towpath_gitops.records.signature import Column, ColumnType, Signature
 
 from towpath_flows.data.coercion import kind_of
 from towpath_flows.data.quality import feature_names
 from towpath_flows.data.target import Target
 from towpath_flows.project import Project
+from towpath_gitops.errors import DataContractError, InvalidFileError
+from towpath_gitops.records.signature import Column, ColumnType, Signature
 
 if TYPE_CHECKING:
     import pandera.pandas as pa

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from towpath_gitops.errors import TrainingError
-
 from towpath_flows.data.splits import Splits
 from towpath_flows.project import Project
 from towpath_flows.training.features import Features
@@ -11,6 +9,7 @@ from towpath_flows.training.model import Model
 from towpath_flows.training.preparation import prepare, setting_of
 from towpath_flows.training.trainers import TRAINERS
 from towpath_flows.training.tuning import TuneResult
+from towpath_gitops.errors import TrainingError
 
 
 def fit(project: Project, splits: Splits, tuned: TuneResult) -> Model:

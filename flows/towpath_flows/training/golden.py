@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from towpath_gitops.records.golden import Case, Golden, Value
-from towpath_gitops.records.signature import Column, Signature
 
 from towpath_flows.training.features import Features, engine_columns
 from towpath_flows.training.parity import UNSEEN
+from towpath_gitops.records.golden import Case, Golden, Value
+from towpath_gitops.records.signature import Column, Signature
 
 SIZES: Final = (1, 2, 3, 8)  # rows of the requests that are taken from the test part as they stand
 

@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from towpath_gitops.records.signature import Signature
-
 from towpath_flows.training.model import Model
 from towpath_flows.training.trainers import TRAINERS
+from towpath_gitops.records.signature import Signature
 
 # What the converters of both libraries were tried with; newer tree operators are not written by them yet.
 OPSET: Final = {"": 19, "ai.onnx.ml": 3}

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_gitops.records.signature import Signature
 
 from towpath_flows.spec import Framework
 from towpath_flows.training.trainers import TRAINERS
+from towpath_gitops.records.signature import Signature
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from towpath_bento.engines import Engine
-from towpath_gitops.records.evidence import Finding, Verdict
-from towpath_gitops.records.signature import Signature
 
+from towpath_bento.engines import Engine
 from towpath_flows.training.features import engine_columns
 from towpath_flows.training.model import Model
+from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.signature import Signature
 
 TOLERANCE: Final = 1e-5  # of a probability; regression: of the largest answer
 UNSEEN: Final = "never seen in training"

@@ -4,10 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from towpath_gitops import layout
-from towpath_gitops.errors import TrainingError
-from towpath_gitops.records.base import digest_file, digest_of, short
-
 from towpath_flows.data.sources.base import digest_frame
 from towpath_flows.data.splits import Splits, folds
 from towpath_flows.project import Project
@@ -15,6 +11,9 @@ from towpath_flows.spec import Framework
 from towpath_flows.training.features import Features
 from towpath_flows.training.preparation import Prepared, prepare, setting_of
 from towpath_flows.training.trainers import TRAINERS, Setting
+from towpath_gitops import layout
+from towpath_gitops.errors import TrainingError
+from towpath_gitops.records.base import digest_file, digest_of, short
 
 if TYPE_CHECKING:
     import optuna

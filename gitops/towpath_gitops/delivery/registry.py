@@ -72,7 +72,7 @@ class Registry:
             MissingDependencyError: MLflow is not installed.
             UnavailableError: the registry does not answer.
         """
-        mlflow = _mlflow()
+        mlflow = load_mlflow()
         self._make_folder()
         with self._asking("Opening"):
             return mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
@@ -165,7 +165,7 @@ class Registry:
         with self._asking("Reading the aliases in"):
             try:
                 found = self.client.get_registered_model(model).aliases
-            except _mlflow().MlflowException as error:
+            except load_mlflow().MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return {}
                 raise
@@ -214,7 +214,7 @@ class Registry:
     @contextmanager
     def _asking(self, doing: str) -> Iterator[None]:
         """Turn whatever MLflow raises into the one retryable failure, with the registry's address."""
-        refusal = _mlflow().MlflowException
+        refusal = load_mlflow().MlflowException
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 (takes long to import; comes with MLflow)
 
         try:
@@ -228,8 +228,12 @@ class Registry:
             ) from error
 
 
-def _mlflow() -> Any:  # noqa: ANN401 (MLflow has no types)
-    """Return MLflow, imported quietly, with its exception class in the same place."""
+def load_mlflow() -> Any:  # noqa: ANN401 (MLflow has no types)
+    """Return MLflow, imported quietly: the client and its exception class are all that is used of it.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
     for name, value in _MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Ledger
 from towpath_gitops.delivery.reconcile import Outcome, reconcile

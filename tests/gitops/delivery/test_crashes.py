@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Event
 from towpath_gitops.records.evidence import Verdict

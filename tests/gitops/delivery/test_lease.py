@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from towpath_gitops.delivery.lease import Lease
 from towpath_gitops.errors import ConflictError, UnavailableError
 

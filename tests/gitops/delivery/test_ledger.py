@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from towpath_gitops.delivery.ledger import REF, SEEN, Entry, Event, Fact, Ledger, parse_lines
 from towpath_gitops.errors import LedgerError
 from towpath_gitops.records.base import canonical_json, digest_of

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from towpath_gitops.delivery import processes
 from towpath_gitops.errors import UnavailableError
 from towpath_gitops.records.deployment import PinnedRelease

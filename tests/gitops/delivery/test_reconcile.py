@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from towpath_gitops import layout
 from towpath_gitops.delivery.lease import Lease
 from towpath_gitops.delivery.ledger import REF, Event

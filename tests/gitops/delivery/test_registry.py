@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from towpath_gitops.delivery.registry import RELEASE_TAG, Registry
 from towpath_gitops.errors import DigestMismatchError, InvalidFileError, NotFoundError, UnavailableError
 from towpath_gitops.records.artifact import manifest_digest

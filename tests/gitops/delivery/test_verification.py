@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from towpath_gitops.delivery.loopback import Answer
 from towpath_gitops.delivery.verification import Question, serving_digest, verify
 from towpath_gitops.errors import UnavailableError

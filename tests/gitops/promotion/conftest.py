@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Event, Fact, Ledger
 from towpath_gitops.errors import NotFoundError

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_gitops.errors import InvalidFileError, RefusedError
 from towpath_gitops.promotion.change import one_line, promote, rollback
 from towpath_gitops.records.base import digest_of

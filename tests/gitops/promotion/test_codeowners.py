@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_gitops.promotion.codeowners import owners_of
 
 PATH = "gitops/environments/production/flights.yaml"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_gitops.promotion.change import promote, rollback
 from towpath_gitops.promotion.decision import Decision, decide, differences, markdown, title
 from towpath_gitops.promotion.eligibility import Reason

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from towpath_gitops.promotion.eligibility import Case, Reason, Upstream, eligible
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, Hold, PinnedRelease

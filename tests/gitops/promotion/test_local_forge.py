@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from towpath_gitops.errors import ConflictError, InvalidFileError, NotFoundError, RefusedError
 from towpath_gitops.forges import FORGES, open_forge
 from towpath_gitops.forges.base import State

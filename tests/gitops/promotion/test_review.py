@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from towpath_gitops import layout
 from towpath_gitops.errors import ConflictError, NotFoundError, RefusedError
 from towpath_gitops.forges.base import State

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 import pandas as pd
-from towpath_gitops.errors import DataContractError, InvalidFileError
 
 from towpath_flows.data.coercion import kind_of
 from towpath_flows.data.sources import files
 from towpath_flows.data.sources.base import Part, Source, Table, digest_frame
 from towpath_flows.project import Project
 from towpath_flows.spec import Window
+from towpath_gitops.errors import DataContractError, InvalidFileError
 
 __all__ = ["SOURCES", "Source", "Table", "digest_frame", "load"]
 

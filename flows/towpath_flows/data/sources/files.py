@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
-from towpath_gitops.errors import DataContractError, NotFoundError
 
 from towpath_flows.data.sources.base import Part
 from towpath_flows.spec import FileSource
+from towpath_gitops.errors import DataContractError, NotFoundError
 
 Strings = frozenset[str]
 

@@ -4,13 +4,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Final
 
-from towpath_gitops.records.evidence import Finding, Kind, Verdict
-
 from towpath_flows.evaluation.assessment import Assessment, one_line
 from towpath_flows.evaluation.checks.answers import Range, Variation
 from towpath_flows.evaluation.checks.base import Check, Subject
 from towpath_flows.evaluation.checks.consistency import Determinism, RowOrder, SingleRows
 from towpath_flows.evaluation.checks.robustness import Extremes, MissingValues, UnseenCategories
+from towpath_gitops.records.evidence import Finding, Kind, Verdict
 
 __all__ = ["BEHAVIOUR", "CHECKS", "Check", "Subject", "behave", "run"]
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from towpath_gitops.records.signature import Signature
 
 Columns = Mapping[str, NDArray[Any]]

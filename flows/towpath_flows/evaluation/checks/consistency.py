@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 import numpy as np
-from towpath_gitops.records.golden import TOLERANCE
 
 from towpath_flows.evaluation.checks.base import Answer, Subject
+from towpath_gitops.records.golden import TOLERANCE
 
 
 class Determinism:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from towpath_gitops.records.signature import Task
 
 if TYPE_CHECKING:
