@@ -63,7 +63,7 @@ $(STAMP): requirements.txt pyproject.toml
 	if command -v uv >/dev/null; then \
 	  echo "Installing into $(VENV) with uv ..."; \
 	  { [ -d $(VENV) ] || uv venv --quiet --python "$$python" $(VENV); } && \
-	  uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.txt && \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r requirements.txt && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
 	  echo "Installing into $(VENV) with pip (some minutes the first time) ..."; \
