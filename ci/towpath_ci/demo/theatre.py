@@ -73,9 +73,9 @@ class Theatre:
         person = by or self.author
         shown = " ".join(f"“{word}”" if " " in word else word for word in command)
         self.console.print(f"\n[bold green]{person.name} $[/] [bold]{shown}[/]", highlight=False)
-        code = subprocess.run(
-            self._argv(command), cwd=self.folder, env=self._environment(person), check=False
-        ).returncode
+        start = time.monotonic()
+        code = self._run(command, self._environment(person))
+        self.console.print(f"[dim]{time.monotonic() - start:.1f} s[/]", highlight=False)
         if code != expect:
             raise StoryError(
                 f"The demo stopped: `{shown}` exited with {code}, the story expects {expect}.",
