@@ -23,7 +23,7 @@ def root(render: Render, commit: Callable[[Path], str], tmp_path: Path) -> Itera
     """Return a generated repository that trains in seconds on one in twenty flights; its Prefect server is stopped."""
     folder = render(tmp_path / "r", {"frameworks": ["xgboost"]})
     model = folder / "model.yaml"
-    model.write_text(model.read_text().replace("tune: {trials: 6", "tune: {trials: 0"))
+    model.write_text(model.read_text().replace("tune: {trials: 4", "tune: {trials: 0"))
     commit(folder)
     subprocess.run(["make", "data", f"VENV={sys.prefix}"], cwd=folder, check=True, capture_output=True)
     table = folder / "data/flights.parquet"
