@@ -17,6 +17,7 @@ SCHEMAS: Final[dict[str, str]] = {
     "policy": "towpath_gitops.records.policy:Policy",
     "deployment": "towpath_gitops.records.deployment:Deployment",
     "release": "towpath_gitops.records.release:Release",
+    "decision": "towpath_gitops.promotion.decision:Decision",
     "evidence": "towpath_gitops.records.evidence:Evidence",
     "signature": "towpath_gitops.records.signature:Signature",
     "golden": "towpath_gitops.records.golden:Golden",

@@ -11,7 +11,7 @@ from towpath_flows.project import Project
 from towpath_flows.registration import WINDOW_PARAMS
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import Registry
-from towpath_gitops.errors import DataContractError, InvalidFileError
+from towpath_gitops.errors import DataContractError, InvalidFileError, RefusedError
 from towpath_gitops.records.base import short
 from towpath_gitops.records.evidence import Evidence
 from towpath_gitops.records.parsing import load_yaml
@@ -27,12 +27,15 @@ def compare_again(project: Project, release: Release, *, now: datetime | None = 
     rows. The gates are those of model.yaml as it is now.
 
     Raises:
+        RefusedError: it is the champion itself.
         DataContractError: the rows of then cannot be read again, or no longer fit the schema.
         InvalidFileError: model.yaml has no gate against the champion.
         UnavailableError, NotFoundError, DigestMismatchError: as the registry and the git remote say.
     """
     registry = Registry(layout.tracking_uri(project.root))
     champion = find_champion(project.root, project.spec.name)
+    if champion and champion.id == release.id:
+        raise RefusedError(f"{release} is the champion itself", why="There is nothing to compare it with.")
     candidate = Scorer.fetch(project.root, release).folder
     opposed = Scorer.fetch(project.root, champion).folder if champion else None
     parts = _parts(project, registry, release)
@@ -51,7 +54,7 @@ def compare_again(project: Project, release: Release, *, now: datetime | None = 
 def _parts(project: Project, registry: Registry, release: Release) -> Splits:
     """Read and cut the rows of a release's training again."""
     since, until = _window(registry, release)
-    table = load(project, since=since, until=until)
+    table = load(_without_window(project), since=since, until=until)
     if table.digest != release.data:
         raise DataContractError(
             f"The rows that {release} was trained on cannot be read again",
@@ -59,6 +62,12 @@ def _parts(project: Project, registry: Registry, release: Release) -> Splits:
             hint=_HINT,
         )
     return split(project, validate(project, table).frame)
+
+
+def _without_window(project: Project) -> Project:
+    """Leave the choice of rows to the caller: what model.yaml asks for today may be another window."""
+    data = project.spec.data.model_copy(update={"window": None})
+    return Project(project.root, project.spec.model_copy(update={"data": data}))
 
 
 def _window(registry: Registry, release: Release) -> tuple[datetime | None, datetime | None]:

@@ -35,8 +35,16 @@ class NativeEngine:
         import pandas as pd  # noqa: PLC0415 (heavy; only this engine needs it)
 
         frame = pd.DataFrame({name: columns[name][:, 0] for name in self._names})
-        answer = self._booster(self._pipeline.transform(frame))
+        answer = self._booster(dense(self._pipeline.transform(frame)))
         return answer.reshape(len(frame), -1)
+
+
+def dense(matrix: Any) -> NDArray[np.float32]:  # noqa: ANN401 (an array, a sparse matrix or a frame)
+    """Return transformed rows as the dense float32 array (n, m) that trees learn from and graphs compute with.
+
+    Whatever type a transformer computes in: a row that lies on a threshold would otherwise be decided differently.
+    """
+    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float32)
 
 
 def open_engine(folder: Path, signature: Signature) -> Engine:

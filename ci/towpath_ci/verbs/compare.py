@@ -16,12 +16,13 @@ def compare(release: Selector) -> None:
     The comparison of training goes stale when another release becomes champion; this makes a new one on the test rows
     that the release was judged by, and publishes it. Propose again afterwards.
     """
-    from towpath_ci.comparing import compare_again  # noqa: PLC0415 (imports pandas and the engines)
+    from towpath_flows.project import Project  # noqa: PLC0415 (imports pandas and the engines)
+    from towpath_flows.recomparison import compare_again  # noqa: PLC0415 (as above)
 
     workspace = Workspace.here()
     with working("Reading the rows and asking both models"):
         found = workspace.find(release)
-        evidence = compare_again(workspace.root, workspace.registry, found)
+        evidence = compare_again(Project.open(workspace.root), found)
     tell_evidence({evidence.kind: evidence})
     champion = evidence.champion
     say(f"Compared with {plain(champion[7:19])}." if champion else "There is no champion yet.")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from towpath_bento.engines.native import dense
 from towpath_flows.spec import Framework
 from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops.records.signature import Signature
@@ -27,8 +28,3 @@ class Model:
     def predict(self, x: pd.DataFrame) -> NDArray[np.floating[Any]]:
         """Return (n, k) for rows prepared by `Features.x`, in the shape that engines answer."""
         return TRAINERS[self.framework].predict(self.estimator, dense(self.pipeline.transform(x)))
-
-
-def dense(matrix: Any) -> NDArray[np.float32]:  # noqa: ANN401 (an array, a sparse matrix or a frame)
-    """Return transformed rows as the dense float32 array (n, m) that trees learn from and graphs compute with."""
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float32)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from towpath_bento.engines.native import dense
 from towpath_flows.data.splits import Splits
 from towpath_flows.project import Project
 from towpath_flows.training.features import Features, default_transformer
-from towpath_flows.training.model import dense
 from towpath_flows.training.trainers import Data, Setting
 from towpath_gitops.errors import TrainingError
 

@@ -133,7 +133,7 @@ class LocalForge:
         """Approve the head commit; see `Forge.approve`."""
         by = self.repository.identity()
         pull = self._open_pull(number)
-        if any(approval.by == by for approval in pull.current_approvals):
+        if any(approval.by == by and approval.is_genuine for approval in pull.current_approvals):
             return pull
         return self._change(number, _same, f"Approve\n\n{APPROVES}: {pull.head}")
 

@@ -223,7 +223,7 @@ RULES: Final[tuple[Rule, ...]] = (_known, _swap, _blocked, _evidence, _champion,
 
 def _again(kind: Kind) -> str:
     """Return the command that makes evidence of a kind."""
-    commands = {Kind.COMPARISON: "towpath compare RELEASE", Kind.VERIFICATION: "towpath verify"}
+    commands = {Kind.COMPARISON: "towpath compare RELEASE", Kind.VERIFICATION: "towpath reconcile"}
     return commands.get(kind, "towpath train")
 
 

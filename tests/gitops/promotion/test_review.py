@@ -113,6 +113,8 @@ def test_an_approval_forged_in_anothers_name_does_not_count(world: Any) -> None:
     verdict = review(desk, pull.number, now=world.now)
     assert [reason.rule for reason in verdict.reasons] == ["approvals"]
     assert "written down by ada@example.org" in str(verdict)
+    world.desk("grace").forge.approve(pull.number)
+    assert review(desk, pull.number, now=world.now).ok, "a forgery does not stand in the way of the real one"
 
 
 def test_an_approval_counts_only_while_the_head_is_the_same(world: Any) -> None:
