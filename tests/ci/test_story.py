@@ -8,7 +8,7 @@ import pytest
 from towpath_ci.drills.barges import barges
 from towpath_ci.drills.stage import AUTHOR, OWNER, Stage
 from towpath_ci.main import app
-from towpath_gitops.errors import NotFoundError, RefusedError
+from towpath_gitops.errors import DataContractError, RefusedError
 
 Say = Callable[..., str]
 
@@ -82,4 +82,4 @@ def test_a_comparison_is_made_anew_from_the_rows_of_training(towpath: Say, stage
     """The same rows are judged again; other rows in their place are refused, not compared."""
     assert "There is no champion" in towpath("compare", "latest")
     stage.write(barges().iloc[1:])
-    assert "not here" in towpath("compare", "latest", expect=NotFoundError.exit_code)
+    assert "cannot be read again" in towpath("compare", "latest", expect=DataContractError.exit_code)

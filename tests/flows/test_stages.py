@@ -28,7 +28,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     yield api_environment(root)
     from prefect.logging.handlers import APILogHandler  # noqa: PLC0415 (takes seconds)
 
-    APILogHandler.flush()  # else the last lines are sent to a server that is gone
+    APILogHandler().flush()  # else the last lines are sent to a server that is gone
     stop(root)
 
 

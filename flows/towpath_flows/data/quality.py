@@ -139,7 +139,7 @@ def _duplicates(project: Project, splits: Splits) -> Finding:
 
 def _told(gate: str, names: list[str], what: str) -> Finding:
     if not names:
-        return Finding(gate=gate, verdict=Verdict.PASS, message=f"No columns {what}", measured=0)
+        return Finding(gate=gate, verdict=Verdict.PASS, message="There are none", measured=0)
     more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
     message = f"{', '.join(names[:_TOLD])}{more} {what}"[:500]
     return Finding(gate=gate, verdict=Verdict.PASS, message=message, measured=len(names))
