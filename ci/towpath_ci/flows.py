@@ -10,6 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
 from towpath_ci.console import mark, plain, stderr, working
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 
@@ -83,16 +85,23 @@ class _Teller(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._console = stderr()
-        self._status = self._console.status("Starting") if self._console.is_terminal else None
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._running = self._progress.add_task("Starting", total=None)
         self._last = monotonic()
 
     def __enter__(self) -> None:
-        if self._status:
-            self._status.start()
+        self._progress.start()
 
     def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
+        self._progress.stop()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one line of a stage."""
@@ -106,8 +115,12 @@ class _Teller(logging.Handler):
             self._print(f"  {mark('warn')} {plain(words)}")
         elif record.levelno == logging.INFO and getattr(record, "funcName", "") in {"say", "warn"}:
             self._print(f"  [dim]{plain(words)}[/]")
-            if self._status:
-                self._status.update(plain(f"{stage}: {words}"[:_SHOWN]))
+            self._show(f"{stage}: {words}"[:_SHOWN], record)
+
+    def _show(self, words: str, record: logging.LogRecord) -> None:
+        """Move the bar: it pulses where nobody knows how much there is to do."""
+        done, total = getattr(record, "steps_done", None), getattr(record, "steps_total", None)
+        self._progress.update(self._running, description=plain(words), completed=done or 0, total=total)
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

@@ -23,9 +23,10 @@ def is_run() -> bool:
     return (TaskRunContext.get() or FlowRunContext.get()) is not None
 
 
-def say(words: str) -> None:
-    """Log one line, to the run's log where there is a run."""
-    (get_run_logger() if is_run() else _LOGGER).info("%s", words)
+def say(words: str, *, done: int | None = None, total: int | None = None) -> None:
+    """Log one line, to the run's log where there is a run; `done` of `total` steps move whoever shows a bar."""
+    steps = {"steps_done": done, "steps_total": total}
+    (get_run_logger() if is_run() else _LOGGER).info("%s", words, extra=steps)
 
 
 def warn(words: str) -> None:

@@ -166,7 +166,8 @@ def tune(project: Project, parts: Splits) -> TuneResult:
     def tell(trial: Trial) -> None:
         advance(trial.number + 1)
         outcome = "given up early" if trial.loss is None else f"loss {trial.loss:.4f}"
-        announcing.say(f"Trial {trial.number + 1} of {total}: {trial.framework}, {outcome}, {trial.seconds:.1f} s")
+        told = f"Trial {trial.number + 1} of {total}: {trial.framework}, {outcome}, {trial.seconds:.1f} s"
+        announcing.say(told, done=trial.number + 1, total=total)
 
     result = tuning.tune(project, parts, tell)
     advance(total)

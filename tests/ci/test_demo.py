@@ -1,0 +1,63 @@
+"""The whole story, as `make demo` tells it."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from towpath_ci.demo.traffic import Answer, Traffic
+
+TOWPATH = [sys.executable, "-m", "towpath_ci"]
+
+
+def tell(folder: Path) -> str:
+    """Tell the story to its end and return what was printed."""
+    told = subprocess.run(
+        [*TOWPATH, "demo", "--folder", str(folder)], capture_output=True, text=True, check=False, cwd=folder.parent
+    )
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+    return told.stdout
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_story_is_told_to_its_end_again_and_after_an_interruption(tmp_path: Path) -> None:
+    """It refuses the bad release, rolls back with the same bytes, loses no request, and leaves nothing running."""
+    folder = tmp_path / "demo"
+    first = tell(folder)
+    assert "byte for byte what it answered here before" in first
+    assert " 0 failed" in first
+    assert "no column alone reaches" in first
+    assert "the chain is whole" in first
+    with subprocess.Popen(
+        [*TOWPATH, "demo", "--folder", str(folder)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as interrupted:
+        time.sleep(60)
+        interrupted.send_signal(signal.SIGKILL)
+    assert "Summary" in tell(folder)
+    assert not _left(folder), "services or servers of the demo are still running"
+
+
+def _left(folder: Path) -> list[str]:
+    """Return the command lines of processes whose current folder lies on the stage."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def test_traffic_counts_what_was_not_answered_and_when_a_release_first_answered() -> None:
+    """A request that nobody answers is a failed one."""
+    with Traffic(port=9, rows=[{"a": 1}]) as traffic:
+        time.sleep(0.2)
+    assert (traffic.answered, traffic.failed > 0) == (0, True)
+    traffic.answers[:] = [Answer(1.0, 200, "old"), Answer(2.0, 200, "new"), Answer(3.0, 503, None)]
+    assert (traffic.answered, traffic.failed) == (2, 1)
+    assert (traffic.first_answer_of("new", 0.0), traffic.first_answer_of("old", 1.5)) == (2.0, None)
