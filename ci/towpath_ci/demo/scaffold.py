@@ -85,8 +85,9 @@ def publish(theatre: Theatre, root: Path) -> None:
     """Make the folder a git repository whose `origin` is a bare one beside it: all that the local forge needs."""
     theatre.folder = root
     theatre.run("git", "init", "--quiet", "--initial-branch=main")
-    for key, value in (("name", theatre.author.name), ("email", theatre.author.email)):
-        theatre.run("git", "config", f"user.{key}", value)
+    settings = {"user.name": theatre.author.name, "user.email": theatre.author.email, "commit.gpgsign": "false"}
+    for key, value in settings.items():
+        theatre.run("git", "config", key, value)
     theatre.run("git", "add", "--all")
     theatre.run("git", "commit", "--quiet", "--message=Begin a model repository")
     theatre.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../forge.git")
