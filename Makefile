@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 COVERAGE := $(BIN)/coverage
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint types schemas lock clean
+.PHONY: help setup demo test test-long bench lint types schemas lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ test: lint types ## Lint, check types, run every test and print the coverage
 
 test-long: $(STAMP) ## Run the tests that take over a minute each
 	@$(BIN)/pytest -m long
+
+bench: $(STAMP) ## Measure side by side with peers and limits, and print the tables of benchmarks/README.md
+	@for name in help inference bootstrap reconcile; do $(BIN)/python benchmarks/$$name.py || exit 1; echo; done
 
 lint: $(STAMP) ## Check style with ruff
 	@$(BIN)/ruff check .
