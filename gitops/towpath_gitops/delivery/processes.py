@@ -58,6 +58,23 @@ def has_variable(pid: int, name: str, value: str) -> bool:
     return wanted in listing.stdout
 
 
+def having_variable(name: str, value: str) -> list[int]:
+    """Return the processes of this user that were started with an environment variable; this one is not among them."""
+    if sys.platform == "linux":
+        pids = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdecimal()]
+    else:
+        listing = subprocess.run(["ps", "-xo", "pid="], capture_output=True, text=True, check=False)
+        pids = [int(word) for word in listing.stdout.split()]
+    return sorted(pid for pid in pids if pid != os.getpid() and has_variable(pid, name, value))
+
+
+def leads(pid: int) -> bool:
+    """Return whether a process leads a session, as those do that `start` starts; their children do not."""
+    with suppress(ProcessLookupError, PermissionError):
+        return os.getsid(pid) == pid
+    return False
+
+
 def _environment(pid: int) -> list[bytes]:
     """Return a process's environment on Linux; empty when it is gone or somebody else's."""
     for _ in range(_READS):

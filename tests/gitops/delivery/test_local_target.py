@@ -2,23 +2,27 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from towpath_gitops.delivery import processes
+from towpath_gitops.delivery.targets.local import LocalTarget
 from towpath_gitops.errors import UnavailableError
 from towpath_gitops.records.deployment import PinnedRelease
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.pointer import Pointer
 
 if TYPE_CHECKING:
+    from tests.gitops.conftest import Clone
     from tests.gitops.delivery.conftest import Publish, World
 
 
@@ -81,6 +85,63 @@ def test_a_stranger_on_the_port_is_named(world: "World", publish: "Publish") -> 
         stranger.listen()
         with pytest.raises(UnavailableError, match=rf"Port {world.ports['staging']} is taken"):
             world.reconcile()
+
+
+def test_a_port_that_is_taken_does_not_end_what_serves(world: "World", publish: "Publish") -> None:
+    """A service that cannot move to its new port goes on where it is, and moves once the port is free."""
+    release = publish()
+    world.declare(release)
+    world.reconcile()
+    before, old = _pid(world), world.ports["staging"]
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        world.ports["staging"] = stranger.getsockname()[1]
+        world.declare(release)
+        with pytest.raises(UnavailableError, match=rf"Port {world.ports['staging']} is taken"):
+            world.reconcile()
+    assert processes.alive(before)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", old)) == 0
+    assert world.reconcile().verdict is Verdict.PASS
+    assert not processes.alive(before)
+
+
+def test_local_state_that_was_deleted_is_made_anew(world: "World", publish: "Publish") -> None:
+    """A service whose every file is gone is still known by how it was started: it is replaced, never doubled."""
+    world.declare(publish())
+    world.reconcile()
+    before = _pid(world)
+    shutil.rmtree(world.target().folder)
+    assert world.target().observe().details["pid"] == before
+    assert world.reconcile().verdict is Verdict.PASS
+    assert not processes.alive(before)
+    shutil.rmtree(world.target().folder)
+    world.target().stop()
+    assert world.target().observe().details["pid"] is None
+
+
+def test_the_service_of_another_clone_is_left_alone(world: "World", publish: "Publish", clone: "Clone") -> None:
+    """It answers by the right name, but who did not start it may not end it."""
+    world.declare(publish())
+    world.reconcile()
+    before = _pid(world)
+    other = replace(world, repository=clone("bob"))
+    other.target().stop()
+    with pytest.raises(UnavailableError, match="started by another clone"):
+        other.reconcile()
+    assert processes.alive(before)
+
+
+def test_what_was_started_here_is_found_without_an_environment_file(world: "World", publish: "Publish") -> None:
+    """Every service of the clone can be stopped, whatever main or the working tree says by now."""
+    world.declare(publish())
+    world.reconcile()
+    (left,) = LocalTarget.left_in(world.repository)
+    assert (left.environment, left.model, left.port) == ("staging", world.model, world.ports["staging"])
+    assert left.observe().running
+    left.stop()
+    assert list(LocalTarget.left_in(world.repository)) == []
 
 
 def test_the_service_of_another_environment_is_a_stranger(world: "World", publish: "Publish") -> None:

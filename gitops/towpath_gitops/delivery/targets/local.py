@@ -9,8 +9,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,6 +80,14 @@ class LocalTarget:
         """Return the target that an environment file describes."""
         target = deployment.target
         return cls(repository, deployment.environment, deployment.model, target.port, target.workers)
+
+    @classmethod
+    def left_in(cls, repository: Repository) -> Iterator[Self]:
+        """Yield a target for every service that was started in this clone, whatever environment files say by now."""
+        for path in sorted(layout.state(repository.root, "local").glob(f"*/*/{SERVICE}")):
+            target = cls(repository, path.parent.parent.name, path.parent.name, port=1, workers=1)
+            service = target._read(SERVICE, Service)
+            yield replace(target, port=service.port) if service else target
 
     @property
     def folder(self) -> Path:
@@ -157,9 +165,12 @@ class LocalTarget:
     def _retire(self, code: str) -> Result:
         """End a service that was started with another port, another number of workers, or from other code."""
         service = self._read(SERVICE, Service)
-        wanted = (self.port, self.workers, code)
-        if service is None or (service.port, service.workers, service.code) == wanted:
+        if service is None:  # whatever runs of ours then, nobody knows how it was started
+            return self._ended() if self._process() else Done()
+        if (service.port, service.workers, service.code) == (self.port, self.workers, code):
             return Done()
+        if service.port != self.port and _listens(self.port):  # it could not move there: let it serve where it is
+            return Failed(self._foreign(self._version()))
         return self._ended()
 
     def _ended(self) -> Result:
@@ -191,17 +202,16 @@ class LocalTarget:
         """Return what to do about whoever uses our port though no process of ours is known; None when it is free."""
         if not _listens(self.port):
             return None
-        version = self._version()
-        if not self._is_ours(version):
-            return Failed(self._foreign(version))
-        for pid in self._own_workers(version):  # left behind by a service whose main process was killed
+        orphans = self._family()  # left behind by a service whose main process was killed
+        if not orphans:
+            return Failed(self._foreign(self._version()))
+        for pid in orphans:
             processes.end(pid, at_once=True)
         return Waiting(f"port {self.port} to become free")
 
-    def _own_workers(self, version: Version | None) -> list[int]:
-        """Return the processes that answer as our workers and that have signed in beside our pointer."""
-        named = version.workers if version else {}
-        return [int(pid) for pid in named if pid.isdecimal() and (self.folder / WORKERS / f"{pid}.json").exists()]
+    def _family(self) -> list[int]:
+        """Return every process that was started to follow our pointer, whether our files still tell of it or not."""
+        return processes.having_variable(POINTER_VARIABLE, str(self.folder / POINTER))
 
     def _spawn(self, code: str) -> None:
         service = Service(port=self.port, workers=self.workers, code=code, started=datetime.now(UTC))
@@ -286,18 +296,21 @@ class LocalTarget:
 
     def _foreign(self, version: Version | None) -> TowpathError:
         who = f"{version.model} in {version.environment}" if version and version.model else "another program"
+        mine = f"{self.model} in {self.environment}"
+        whose = "started by another clone of the repository" if self._is_ours(version) else f"not {mine}"
         return UnavailableError(
             f"Port {self.port} is taken",
-            why=f"{who} answers there, not {self.model} in {self.environment}.",
+            why=f"{who} answers there, {whose}.",
             hint=f"End it, or set another target.port for {self.environment} and merge that.",
         )
 
     def _process(self) -> int | None:
         """Return the id of our service process; None when it has ended, whoever uses its number now."""
         pid = self._number()
-        if pid is None or not processes.alive(pid):
-            return None
-        return pid if processes.has_variable(pid, POINTER_VARIABLE, str(self.folder / POINTER)) else None
+        ours = pid is not None and processes.has_variable(pid, POINTER_VARIABLE, str(self.folder / POINTER))
+        if pid is not None and ours and processes.alive(pid):
+            return pid
+        return next(filter(processes.leads, self._family()), None)  # the file that held its number may be gone
 
     def _number(self) -> int | None:
         """Return the process id that the service has written down."""
