@@ -94,6 +94,7 @@ def reconcile(  # noqa: PLR0913 (what a test must be able to replace is named, n
             verification; the ledger holds the red verdict.
         DigestMismatchError: the registry's bytes are not those approved; the release before still serves.
         RefusedError: main's history was rewritten.
+        UncleanRepositoryError: git does not know who writes the ledger. Nothing was done.
         NotFoundError: main has no such environment file. Nothing was removed.
         InvalidFileError: the file cannot be read. Nothing was removed.
         LedgerError: the ledger's chain is broken. Nothing was done.
@@ -105,6 +106,7 @@ def reconcile(  # noqa: PLR0913 (what a test must be able to replace is named, n
     declared, deployment, commit = _read(repository, environment, model, accept_rewritten=accept_rewritten)
     if declared is None:
         return Outcome(environment, model, commit, None, notes=("Nothing is declared; whatever runs was left alone.",))
+    repository.identity()  # the ledger names a witness: better asked for before anything moves than after
     target = targets[deployment.target.kind](repository, deployment)
     run = _Run(repository, registry, declared, target, clock, began_s, progress)
     with target.lease.held():

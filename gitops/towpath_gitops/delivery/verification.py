@@ -8,6 +8,7 @@ a return.
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -79,7 +80,9 @@ def _request(case: Case) -> bytes:
 
 
 def _identity(answer: Answer, release: Release) -> Finding:
-    found = parse_json(answer.body, Version, source="/version") if answer.status == _OK else None
+    found = None
+    with suppress(InvalidFileError):  # another program may answer, with a page of its own
+        found = parse_json(answer.body, Version, source="/version") if answer.status == _OK else None
     served = found.lanes.get("champion") if found else None
     if found and served == release.id and found.release == release.id:
         return Finding(gate="identity", verdict=Verdict.PASS, message=f"the service says that it is {release}")

@@ -27,6 +27,9 @@ from towpath_gitops.repository import emails
 
 _ENVIRONMENT_FILE = re.compile(rf"{layout.ENVIRONMENTS}/([a-z][a-z0-9_-]*)/([a-z][a-z0-9_-]*)\.yaml")
 _TRIES = 3
+_ELSEWHERE = "Set MLFLOW_TRACKING_URI to the registry that holds it, or register it there: towpath train."
+# Whoever looks needs no identity of their own, as on a machine that only checks: this commit is never pushed.
+_REVIEWER = ("Towpath", "review@towpath.invalid")
 
 
 class Review(Record):
@@ -151,7 +154,7 @@ def _read(desk: Desk, pull: Pull, main: str) -> _Proposal:
     if pull.state is not State.OPEN:
         raise _Unfit("state", f"The pull request is {pull.state}", "Propose the change again.")
     try:
-        merged = repository.merge(main, pull.head, "Review")
+        merged = repository.acting_as(*_REVIEWER).merge(main, pull.head, "Review")
     except ConflictError as error:
         raise _Unfit("conflict", f"Main has moved: {error.what} ({error.why})", "Propose the change again.") from error
     changed = repository.changed(main, merged)
@@ -232,7 +235,7 @@ def _provenance(desk: Desk, proposal: _Proposal) -> Iterator[Reason]:
     try:
         desk.store.find(release.model, release.id)
     except NotFoundError:
-        yield Reason(rule="provenance", what=f"The registry has no {release}", mend="Register it: towpath train.")
+        yield Reason(rule="provenance", what=f"The registry has no {release}", mend=_ELSEWHERE)
         return
     recorded = desk.store.evidence(release)
     for kind, evidence in proposal.evidence.items():

@@ -23,6 +23,7 @@ from towpath_gitops.errors import (
     NotFoundError,
     RefusedError,
     UnavailableError,
+    UncleanRepositoryError,
 )
 from towpath_gitops.records.evidence import Kind, Verdict
 
@@ -292,6 +293,15 @@ def test_a_reconciler_that_lost_its_lease_writes_nothing(world: "World", publish
         world.reconcile(progress=lose)
     assert not (folder / "pointer.json").exists()
     assert world.ledger.entries("staging") == []
+
+
+def test_without_an_identity_nothing_moves(world: "World", publish: "Publish") -> None:
+    """The ledger names who wrote it: a machine that has no name is told before it serves what it could not record."""
+    world.declare(publish())
+    world.repository.git.run("config", "--unset", "user.email")
+    with pytest.raises(UncleanRepositoryError, match="does not know who you are"):
+        world.reconcile()
+    assert _served(world) is None
 
 
 def test_a_broken_ledger_stops_everything(world: "World", publish: "Publish") -> None:

@@ -141,3 +141,10 @@ def test_the_serving_digest_is_a_function_of_the_code(code: str) -> None:
     """Equal code, equal digest."""
     assert serving_digest(code) == serving_digest(code)
     assert serving_digest(code) != serving_digest(code + "x")
+
+
+def test_another_program_that_answers_with_a_page_of_its_own_fails(question: tuple[Question, object]) -> None:
+    """What is not even JSON is not the release; it is no broken file of the owner's."""
+    evidence = verify(lambda _path, _body: Answer(200, b"<html>Welcome</html>", {}), question[0], NOW)
+    assert [finding.verdict for finding in evidence.findings] == [Verdict.FAIL, Verdict.FAIL]
+    assert "the service says nothing (status 200)" in evidence.findings[0].message

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from towpath_gitops import layout
-from towpath_gitops.errors import ConflictError, NotFoundError, RefusedError
+from towpath_gitops.errors import ConflictError, NotFoundError, RefusedError, UncleanRepositoryError
 from towpath_gitops.forges.base import State
 from towpath_gitops.forges.local import LocalForge
 from towpath_gitops.promotion.proposal import propose_promotion, propose_rollback
 from towpath_gitops.promotion.review import Review, merge_reviewed, review
 from towpath_gitops.records.deployment import parse_deployment
 from towpath_gitops.records.evidence import Finding, Kind, Verdict
+from towpath_gitops.repository import Repository
 
 STAGING = layout.environment_path("staging", "flights")
 PRODUCTION = layout.environment_path("production", "flights")
@@ -66,6 +67,16 @@ def test_a_sound_promotion_passes_once_an_owner_approves(world: Any) -> None:
     info = world.ada.info(world.ada.main())
     assert (info.trailers("Towpath-Pull"), info.trailers("Approved-by")) == (("1",), ("grace@example.org",))
     assert "# The owner's own words." in world.ada.read(world.ada.main(), STAGING)
+
+
+def test_looking_needs_no_identity(world: Any) -> None:
+    """A machine that only checks pull requests has no name of its own, and judges them all the same."""
+    pull = _promote(world, world.register(1))
+    nobody = Repository(world.ada.root)
+    with pytest.raises(UncleanRepositoryError):
+        nobody.identity()
+    found = review(replace(world.desk(), repository=nobody), pull.number, now=world.now)
+    assert [reason.rule for reason in found.reasons] == ["approvals"]
 
 
 def test_merging_twice_is_merging_once(world: Any) -> None:
