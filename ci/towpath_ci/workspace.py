@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Self
 
 from towpath_gitops import layout
+from towpath_gitops.delivery.declared import read_deployment
 from towpath_gitops.delivery.ledger import Ledger
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import InvalidFileError, NotFoundError, TowpathError
 from towpath_gitops.forges import FORGES
 from towpath_gitops.forges.base import Forge
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.records.deployment import Deployment, parse_deployment
+from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.parsing import load_yaml, parse_yaml
 from towpath_gitops.records.policy import Policy
 from towpath_gitops.records.release import Release
@@ -112,9 +113,7 @@ class Workspace:
 
     def declared(self, environment: str, commit: str | None = None) -> Deployment | None:
         """Return what `commit` (default: main) declares for an environment; None when it has no file."""
-        path = layout.environment_path(environment, self.model)
-        text = self.repository.read(commit or self.main, path)
-        return parse_deployment(text, source=path) if text is not None else None
+        return read_deployment(self.repository, commit or self.main, environment, self.model)
 
     def find(self, selector: str) -> Release:
         """Return the release that a person means; see `Registry.find`."""

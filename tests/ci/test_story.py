@@ -8,6 +8,7 @@ import pytest
 from towpath_ci.drills.barges import barges
 from towpath_ci.drills.stage import AUTHOR, OWNER, Stage
 from towpath_ci.main import app
+from towpath_gitops import layout
 from towpath_gitops.errors import DataContractError, RefusedError
 
 Say = Callable[..., str]
@@ -71,6 +72,48 @@ def test_what_does_not_exist_is_named(towpath: Say) -> None:
     assert "1.0.0" in towpath("show", "9.9.9", expect=4)
     assert "no pull request #99" in towpath("pulls", "99", expect=4)
     assert "staging, production" in towpath("reconcile", "--environment", "nowhere", expect=4)
+
+
+def test_a_name_that_nobody_knows_is_no_testimony(towpath: Say) -> None:
+    """“Nothing was served” is said of environments that exist; a typing mistake is named."""
+    assert "staging, production" in towpath("audit", "--environment", "stagin", expect=4)
+    assert "staging, production" in towpath("audit", "at", "2100-01-01", "-e", "stagin", expect=4)
+    assert json.loads(towpath("audit", "--environment", "production", "--json")) == []
+
+
+def _on_main(stage: Stage, edits: dict[str, bytes | None]) -> None:
+    """Let somebody push to main without review."""
+    repository = stage.repository
+    repository.fetch()
+    main = repository.main()
+    repository.push(repository.commit([main], main, edits, "By hand"), "refs/heads/main", main)
+
+
+def test_one_broken_environment_does_not_hide_the_others(towpath: Say, stage: Stage) -> None:
+    """A file that cannot be read, is gone or is in the wrong place is named; the other environment is shown and run."""
+    path = layout.environment_path("staging", "canal")
+    repository = stage.repository
+    repository.fetch()
+    kept = repository.read_bytes(repository.main(), path)
+    other = repository.read_bytes(repository.main(), layout.environment_path("production", "canal"))
+    for broken, state, words in (
+        (b"release: [", "unreadable", "not valid YAML"),
+        (None, "no file", "main has no"),
+        (other, "unreadable", "speaks of canal in production"),
+    ):
+        _on_main(stage, {path: broken})
+        staging, production = json.loads(towpath("status", "--json"))
+        assert (staging["state"], production["state"]) == (state, "nothing declared")
+        assert words in staging["problem"]
+        shown = " ".join(towpath("status").split())
+        assert state in shown
+        assert words in shown
+        code = 4 if broken is None else 3
+        staging, production = json.loads(towpath("reconcile", "--json", expect=code))
+        assert words in staging["error"]
+        assert production["release"] is None
+        assert "production: nothing is declared yet" in towpath("reconcile", expect=code)
+    _on_main(stage, {path: kept})
 
 
 def test_there_is_no_way_back_from_the_first_release(towpath: Say) -> None:

@@ -57,15 +57,27 @@ def at(
     """Say which release served at a moment."""
     workspace = Workspace.here()
     workspace.repository.fetch()
+    _require_known(workspace, environment)
     moment = time if time.tzinfo else time.replace(tzinfo=UTC)
     _show(workspace, workspace.ledger.at(moment, environment, workspace.model), as_json=as_json)
 
 
 def _entries(workspace: Workspace, environment: str | None) -> list[Entry]:
     workspace.repository.fetch()
+    _require_known(workspace, environment)
     names = [environment] if environment else workspace.ledger.environments()
     chains = [workspace.ledger.entries(name, workspace.model) for name in names]
     return list(heapq.merge(*chains, key=lambda entry: entry.time))  # by time, each chain in its own order
+
+
+def _require_known(workspace: Workspace, environment: str | None) -> None:
+    """Refuse a name that neither the ledger nor the policy knows: “nothing was served” would be false testimony.
+
+    Raises:
+        NotFoundError: it is unknown; names those that are known.
+    """
+    if environment is not None and environment not in workspace.ledger.environments():
+        workspace.chosen(environment)
 
 
 def _show(workspace: Workspace, entries: list[Entry], *, as_json: bool) -> None:

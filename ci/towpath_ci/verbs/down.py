@@ -5,6 +5,8 @@ from towpath_ci.lazy import verb
 from towpath_ci.workspace import Workspace
 from towpath_gitops import layout
 from towpath_gitops.delivery.targets import TARGETS
+from towpath_gitops.delivery.targets.base import Target
+from towpath_gitops.delivery.targets.local import LocalTarget
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 
@@ -21,14 +23,27 @@ def down() -> None:
     from towpath_flows.server import stop  # noqa: PLC0415 (only this verb stops servers)
 
     workspace = Workspace.here()
-    for deployment in _deployments(workspace):
-        target = TARGETS[deployment.target.kind](workspace.repository, deployment)
+    for (environment, model), target in _targets(workspace).items():
         answered = target.observe().running
         target.stop()  # one that is still starting does not answer yet
-        if answered:
-            say(f"{mark('ok')} Stopped {plain(deployment.model)} in {plain(deployment.environment)}")
+        place = f"{plain(model)} in {plain(environment)}"
+        if answered and target.observe().running:
+            say(f"{mark('warn')} {place} still answers: another clone started it, and only that may stop it")
+        elif answered:
+            say(f"{mark('ok')} Stopped {place}")
     for server in stop(workspace.root):
         say(f"{mark('ok')} Stopped {server}'s server")
+
+
+def _targets(workspace: Workspace) -> dict[tuple[str, str], Target]:
+    """Return the targets by environment and model: those that files describe, and those that only ever ran here."""
+    targets: dict[tuple[str, str], Target] = {}
+    for left in LocalTarget.left_in(workspace.repository):
+        targets[left.environment, left.model] = left
+    for deployment in _deployments(workspace):
+        made = TARGETS[deployment.target.kind](workspace.repository, deployment)
+        targets[deployment.environment, deployment.model] = made
+    return targets
 
 
 def _deployments(workspace: Workspace) -> list[Deployment]:

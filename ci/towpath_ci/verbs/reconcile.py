@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from towpath_ci.console import Progress, emit, mark, next_step, plain, say
+from towpath_ci.console import Progress, complain, emit, mark, next_step, plain, say
 from towpath_ci.lazy import verb
 from towpath_ci.options import AnyEnvironment, AsJson
 from towpath_ci.workspace import Workspace
 from towpath_gitops.delivery.reconcile import Outcome
 from towpath_gitops.delivery.reconcile import reconcile as bring_about
+from towpath_gitops.errors import TowpathError
 
 app = verb()
 
@@ -24,26 +25,36 @@ def reconcile(
 ) -> None:
     """Make environments serve what main declares, and verify it.
 
-    Only merged commits are obeyed. It may be interrupted and repeated at any time; nothing to do is a success.
+    Only merged commits are obeyed. It may be interrupted and repeated at any time; nothing to do is a success. An
+    environment that fails does not keep the others waiting; the exit code is that of the first failure.
     """
     workspace = Workspace.here()
-    outcomes = []
+    found: list[dict[str, object]] = []
+    failures: list[TowpathError] = []
     for name in workspace.chosen(environment):
-        with Progress(name) as progress:
-            outcome = bring_about(
-                workspace.repository,
-                workspace.registry,
-                name,
-                workspace.model,
-                progress=progress.step,
-                accept_rewritten=accept_rewritten,
-            )
-        outcomes.append(outcome)
+        try:
+            with Progress(name) as progress:
+                outcome = bring_about(
+                    workspace.repository,
+                    workspace.registry,
+                    name,
+                    workspace.model,
+                    progress=progress.step,
+                    accept_rewritten=accept_rewritten,
+                )
+        except TowpathError as error:
+            complain(error)
+            failures.append(error)
+            found.append({"environment": name, "model": workspace.model, "error": str(error)})
+            continue
+        found.append(_plain(outcome))
         if not as_json:
             _tell(outcome, progress.took_s)
     if as_json:
-        emit([_plain(outcome) for outcome in outcomes])
-    else:
+        emit(found)
+    if failures:
+        raise typer.Exit(failures[0].exit_code)
+    if not as_json:
         next_step("towpath status")
 
 

@@ -1,15 +1,17 @@
 """`towpath status`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from towpath_ci.console import ago, emit, mark, next_step, plain, say
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson
 from towpath_ci.workspace import Workspace
+from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Entry
 from towpath_gitops.delivery.targets import TARGETS
 from towpath_gitops.delivery.targets.base import Observed
+from towpath_gitops.errors import InvalidFileError, LedgerError
 from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import Deployment
 
@@ -20,7 +22,10 @@ _LOOKS = {
     "DIVERGED": "[bold red]✗ DIVERGED[/]",
     "not running": "[red]✗ not running[/]",
     "converging": "[yellow]… converging[/]",
+    "no file": "[red]✗ no file[/]",
+    "unreadable": "[red]✗ unreadable[/]",
 }
+_GOOD = {"serving", "nothing declared"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Standing:
     deployment: Deployment
     observed: Observed
     verified: Entry | None
+    problem: str = ""  # why it is not known how it was verified
 
     @property
     def served(self) -> str | None:
@@ -49,6 +55,16 @@ class Standing:
         return "serving" if self.observed.version and self.observed.version.converged else "converging"
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """An environment of which main does not say what it should serve; whatever runs there was left alone."""
+
+    environment: str
+    model: str
+    state: str
+    problem: str
+
+
 @app.command(epilog="Example: towpath status")
 def status(*, as_json: AsJson = False) -> None:
     """Show what is declared and what is served, everywhere.
@@ -56,24 +72,35 @@ def status(*, as_json: AsJson = False) -> None:
     Declared is what main says; served is what the service itself answers now.
     """
     workspace = Workspace.here()
-    standings = [found for name in workspace.environments if (found := _standing(workspace, name))]
+    standings = [_standing(workspace, name) for name in workspace.environments]
     if as_json:
-        emit([_plain(standing) for standing in standings])
+        emit([_plain(standing) if isinstance(standing, Standing) else asdict(standing) for standing in standings])
         return
     for standing in standings:
-        _tell(standing)
-    if any(standing.state in {"DIVERGED", "not running", "converging"} for standing in standings):
+        if isinstance(standing, Standing):
+            _tell(standing)
+        else:
+            say(f"[bold]{plain(standing.environment):<12}[/]  {_LOOKS[standing.state]}")
+        if standing.problem:
+            say("\n".join(f"{'':<12}  [red]{plain(line.strip())}[/]" for line in standing.problem.splitlines()))
+    if any(isinstance(standing, Standing) and standing.state not in _GOOD for standing in standings):
         next_step("towpath reconcile")
 
 
-def _standing(workspace: Workspace, environment: str) -> Standing | None:
-    deployment = workspace.declared(environment)
+def _standing(workspace: Workspace, environment: str) -> Standing | Unknown:
+    try:
+        deployment = workspace.declared(environment)
+    except InvalidFileError as error:
+        return Unknown(environment, workspace.model, "unreadable", str(error))
     if deployment is None:
-        return None
+        path = layout.environment_path(environment, workspace.model)
+        return Unknown(environment, workspace.model, "no file", f"main has no {path}")
     observed = TARGETS[deployment.target.kind](workspace.repository, deployment).observe()
     declared = deployment.release
-    ledger = workspace.ledger
-    verified = ledger.last_verified(environment, workspace.model, declared.id) if declared else None
+    try:
+        verified = workspace.ledger.last_verified(environment, workspace.model, declared.id) if declared else None
+    except LedgerError as error:  # what serves can be told nevertheless
+        return Standing(deployment, observed, None, str(error))
     return Standing(deployment, observed, verified)
 
 
@@ -87,7 +114,8 @@ def _tell(standing: Standing) -> None:
     if standing.state == "DIVERGED":
         say(f"{'':<12}  [red]it serves {short(standing.served or '')} instead[/]")
     if deployment.change:
-        pieces = (f"{deployment.change.type}: {plain(deployment.change.reason)}", _verified(standing.verified))
+        verified = "" if standing.problem else _verified(standing.verified)
+        pieces = filter(None, (f"{deployment.change.type}: {plain(deployment.change.reason)}", verified))
         say(f"{'':<12}  [dim]{'; '.join(pieces)}[/]")
     if deployment.hold:
         blocked = ", ".join(map(short, deployment.blocked))
@@ -112,6 +140,7 @@ def _plain(standing: Standing) -> dict[str, object]:
         "workers": len(version.workers) if version else 0,
         "error": version.error if version else None,
         "verified": standing.verified.plain() if standing.verified else None,
+        "problem": standing.problem or None,
         "blocked": list(deployment.blocked),
         "details": dict(standing.observed.details),
     }
