@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from towpath_flows.spec import SPEC, ModelSpec, SliceGate, load_spec
 from towpath_gitops.errors import InvalidFileError
@@ -13,6 +13,8 @@ from towpath_gitops.errors import InvalidFileError
 if TYPE_CHECKING:
     import pandera.pandas as pa
     from sklearn.base import BaseEstimator
+
+_LONGEST_NAME: Final = 200  # characters of a column's name, as in the signature
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Project:
                 why=f"It is {type(found).__name__}.",
                 hint="Make it a subclass of pandera.pandas.DataFrameModel.",
             )
+        self._check_names(found)
         self._check_columns(tuple(found.columns))
         return found
 
@@ -74,6 +77,21 @@ class Project:
                 hint="Return a scikit-learn transformer, such as a ColumnTransformer.",
             )
         return transformer
+
+    def _check_names(self, schema: "pa.DataFrameSchema") -> None:
+        for name, column in schema.columns.items():
+            if column.regex:
+                raise InvalidFileError(
+                    f"{SPEC}: schema: {self.spec.schema_} names columns by a pattern, {name}",
+                    why="Callers of the model must know its columns one by one.",
+                    hint="Write each column out, by its own name.",
+                )
+            if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+                raise InvalidFileError(
+                    f"{SPEC}: schema: {self.spec.schema_} has a column called {str(name)[:_LONGEST_NAME]!r}",
+                    why=f"A name is text of 1 to {_LONGEST_NAME} characters that can be printed.",
+                    hint="Rename the column in the data and in the schema.",
+                )
 
     def _check_columns(self, columns: tuple[str, ...]) -> None:
         named = {"target": (self.spec.target,), "exclude": self.spec.exclude}

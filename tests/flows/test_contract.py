@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import type_for_alias
 
-from towpath_flows.data.coercion import coerce
+from towpath_flows.data.coercion import coerce, kind_of
 from towpath_flows.data.contract import ContractReport, examine, validate
 from towpath_flows.data.sources import Table, load
 from towpath_flows.project import Project
@@ -62,6 +64,51 @@ def test_duplicates_of_a_unique_column_are_counted(project: Project, orders: pd.
         project, table(orders.assign(order_id=orders["order_id"].where(orders.index > 0, "o000001")))
     ).report
     assert [(problem.column, problem.rule) for problem in report.problems] == [("order_id", "occurs once")]
+
+
+def test_a_rule_over_whole_rows_names_the_rows(new_project: New) -> None:
+    """A check of the whole table says which rows break it, though no column is to blame."""
+    rule = """
+    @pa.dataframe_check
+    def gifts_are_small(cls, frame: pd.DataFrame) -> pd.Series:
+        return frame["items"] < 8
+"""
+    project = new_project(schema=("    returned: bool\n", "    returned: bool\n" + rule))
+    loaded = load(project)
+    (problem,) = examine(project, loaded).report.problems
+    first = int(np.flatnonzero(loaded.frame["items"] >= 8)[0])
+    assert problem.count == int((loaded.frame["items"] >= 8).sum())
+    assert f"the table: gifts_are_small fails {problem.count} times: row {first}, row" in str(problem)
+
+
+def test_a_strict_schema_names_what_it_does_not_know(new_project: New, orders: pd.DataFrame) -> None:
+    """A column that a strict schema does not have is told by its name."""
+    strict = "    returned: bool\n\n    class Config:\n        strict = True\n"
+    project = new_project(schema=("    returned: bool\n", strict))
+    (problem,) = examine(project, table(orders.assign(colour="red"))).report.problems
+    assert str(problem) == "the table: has no columns but the schema's fails 1 times: 'colour'"
+
+
+def test_lists_are_no_text_and_are_shown(project: Project, orders: pd.DataFrame) -> None:
+    """A value that is no single one is told like every other wrong one."""
+    lists = orders.assign(coupon=[np.array([1, 2])] * len(orders))
+    (problem,) = examine(project, table(lists)).report.problems
+    assert str(problem).startswith("coupon: is text fails 1500 times: row 0 ([1 2])")
+
+
+def test_a_column_may_be_called_self(new_project: New, orders: pd.DataFrame) -> None:
+    """No name of a column is taken by pandas."""
+    project = new_project(schema=("items: int", "self: int"))
+    assert validate(project, table(orders.rename(columns={"items": "self"}))).frame["self"].equals(orders["items"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("string", "string"), ("number", "double"), ("integer", "int32"), ("boolean", "bool")]
+)
+def test_types_of_arrow_are_types(kind: str, dtype: str) -> None:
+    """A schema may declare its columns in Arrow's types."""
+    schema = pa.DataFrameSchema({"a": pa.Column(pd.ArrowDtype(type_for_alias(dtype)))})
+    assert kind_of(schema.columns["a"].dtype) == kind
 
 
 def test_columns_that_the_schema_does_not_name_are_left_out(project: Project, orders: pd.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """One graph answers as the model does; where it cannot, the native parts do; the bytes are always the same."""
 
 import io
+import runpy
 import sys
 import zipfile
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from towpath_bento.engines import open_engine
+from towpath_bento.lane import load as load_lane
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
 from towpath_flows.spec import Framework
@@ -26,13 +28,21 @@ from towpath_flows.training.reference import PART, PREDICTION, TARGET
 from towpath_flows.training.safekeeping import foreign_types, to_skops
 from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops.errors import TrainingError
-from towpath_gitops.records.artifact import manifest
+from towpath_gitops.records.artifact import manifest, manifest_digest
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.golden import Golden
 from towpath_gitops.records.parsing import parse_json
+from towpath_gitops.records.pointer import LanePointer
 from towpath_gitops.records.signature import Signature
 
 New = Callable[..., Project]
+# The schema of the shop, from the helpers of these tests.
+SCHEMA = runpy.run_path(str(Path(__file__).with_name("conftest.py")))["SCHEMA"]
+
+
+def pointer(folder: Path) -> LanePointer:
+    """Point at an artifact as a service does."""
+    return LanePointer(release="sha256:" + "0" * 64, artifact=manifest_digest(folder), path=str(folder))
 
 
 def refitted(model: Model, splits: Splits, transformer: ColumnTransformer) -> Model:
@@ -102,6 +112,64 @@ def test_golden_requests_are_answered_as_written(model: Model, splits: Splits, t
         assert all(isinstance(row["items"], int) and isinstance(row["express"], bool) for row in case.rows)
         answers = engine.predict(engine_columns(Features(signature).x(rows)))
         assert answers.tolist() == [list(expected) for expected in case.expected]
+
+
+NAMES = ["Größe (cm)", "Große.cm", "1", "label", "probabilities"]
+
+
+@pytest.mark.parametrize("framework", get_args(Framework))
+def test_a_graph_takes_columns_of_any_name(
+    framework: Framework, new_project: New, orders: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Names that are no identifiers, alike as such, or that the graph has inside: none is a reason to fall back."""
+    old = ["amount", "items", "express", "country", "seller"]
+    schema = "".join(
+        f"    c{place}: {kind} = pa.Field(alias={name!r}, nullable={place == 0})\n"
+        for place, (name, kind) in enumerate(zip(NAMES, ["float", "int", "bool", "str", "str"], strict=True))
+    )
+    fields = SCHEMA[SCHEMA.index("    amount") : SCHEMA.index("    coupon")]
+    table = orders.rename(columns=dict(zip(old, NAMES, strict=True)))
+    project = new_project(schema=(fields, schema), table=table)
+    train = project.spec.train.model_copy(update={"frameworks": (framework,)})
+    project = Project(project.root, project.spec.model_copy(update={"train": train}))
+    splits = split(project, validate(project, load(project)).frame)
+    exported = export(fit(project, splits, tune(project, splits)), splits, tmp_path / "artifact")
+    assert (exported.signature.engine, exported.details["fallback"]) == ("onnx", None)
+    assert load_lane(pointer(exported.folder)).codec.signature == exported.signature
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "field"),
+    [
+        ("items", [3, 2**40], "items: int"),
+        ("seller", ["short", "long" * 500], "seller: str"),
+        ("amount", [0.1, 0.05], "amount: float = pa.Field(le=0.1)"),
+    ],
+)
+def test_golden_requests_are_taken_by_the_service(  # noqa: PLR0913, PLR0917 (fixtures and a row of the table)
+    new_project: New, orders: pd.DataFrame, tmp_path: Path, column: str, values: list[object], field: str
+) -> None:
+    """Rows that the service refuses are no golden requests, and a limit is not overstepped by its float32."""
+    old = next(line.strip() for line in SCHEMA.splitlines() if line.startswith(f"    {column}:"))
+    table = orders.assign(**{column: (values * len(orders))[: len(orders)]})
+    project = new_project(schema=(old, field), table=table)
+    splits = split(project, validate(project, load(project)).frame)
+    exported = export(fit(project, splits, tune(project, splits)), splits, tmp_path / "artifact")
+    golden = parse_json((exported.folder / "golden.json").read_text(), Golden, source="golden.json")
+    assert {row[column] for case in golden.cases[:4] for row in case.rows} <= set(values)
+    load_lane(pointer(exported.folder))
+
+
+def test_rows_that_the_service_refuses_one_and_all_stop_training(
+    new_project: New, orders: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A model that could not be asked about a single test row is not worth an artifact."""
+    project = new_project(schema=("ge=1, le=50", "ge=1"), table=orders.assign(items=orders["items"] + 2**30))
+    splits = split(project, validate(project, load(project)).frame)
+    model = fit(project, splits, tune(project, splits))
+    with pytest.raises(TrainingError, match="refuse every row") as caught:
+        export(model, splits, tmp_path / "artifact")
+    assert "items: 10737418" in str(caught.value)
 
 
 def test_the_reference_holds_rows_answers_and_truth(model: Model, splits: Splits, tmp_path: Path) -> None:

@@ -58,6 +58,16 @@ def test_open_limits_of_whole_numbers_are_closed(new_project: New, splits: Split
     assert (items.minimum, items.maximum) == (1, 49)
 
 
+def test_limits_between_whole_numbers_and_of_text(new_project: New, splits: Splits) -> None:
+    """More than 0.5 begins at 1, less than 50.5 ends at 50; where texts begin in the alphabet is no number."""
+    fields = "items: int = pa.Field(gt=0.5, lt=50.5)\n    express: bool\n    country: str = pa.Field(ge='A')"
+    old = 'items: int = pa.Field(ge=1, le=50)\n    express: bool\n    country: str = pa.Field(isin=["DE", "FR", "IT"])'
+    features = Features.of(new_project(schema=(old, fields)), splits.train, splits.target)
+    columns = {column.name: column for column in features.signature.inputs}
+    assert (columns["items"].minimum, columns["items"].maximum) == (1, 50)
+    assert (columns["country"].minimum, columns["country"].maximum) == (None, None)
+
+
 def test_rows_become_what_is_served(features: Features, splits: Splits) -> None:
     """Numbers are float32 with NaN for missing, strings are str with an empty one; the target is a code."""
     x, y = features.prepare(splits.train)

@@ -86,6 +86,15 @@ def test_empty_constant_and_huge_columns_are_told(shop: Project, orders: pd.Data
     assert findings["exact numbers"].message.startswith("items ")
 
 
+def test_whole_numbers_that_are_all_missing_are_empty(shop: Project, orders: pd.DataFrame) -> None:
+    """A nullable column without any value is told as empty, and stops nothing."""
+    empty = {"amount": pd.array([None] * len(orders), dtype="Int64"), "coupon": "x" * 2000}
+    findings = {finding.gate: finding.message for finding in inspect(shop, split(shop, orders.assign(**empty)))}
+    assert findings["empty columns"].startswith("amount ")
+    assert findings["exact numbers"] == "There are none"
+    assert findings["short texts"].startswith("coupon ")
+
+
 def test_a_schema_without_features_is_refused(shop: Project) -> None:
     """Excluding everything leaves nothing to learn from."""
     everything = tuple(set(shop.schema.columns) - {"returned", "ordered_at", "order_id"})

@@ -177,6 +177,22 @@ def test_what_cannot_be_imported_is_named(
         _ = project.schema
 
 
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ('pa.Field(alias="")', "has a column called ''"),
+        (f'pa.Field(alias="{"a" * 201}")', "has a column called 'aaa"),
+        (r'pa.Field(alias="a\nb")', r"has a column called 'a\\nb'"),
+        ('pa.Field(alias="am.*", regex=True)', r"by a pattern, am\.\*"),
+    ],
+)
+def test_columns_are_called_by_names(new_project: Callable[..., Project], field: str, words: str) -> None:
+    """A column that callers could not name is refused before anything is read."""
+    project = new_project(schema=("amount: float = pa.Field(nullable=True, ge=0)", f"amount: float = {field}"))
+    with pytest.raises(InvalidFileError, match=words):
+        _ = project.schema
+
+
 def test_the_owners_transformer_is_asked_for_anew(new_project: Callable[..., Project]) -> None:
     """Each fit gets an unfitted transformer; what is none is refused."""
     project = new_project(spec=("split:", "features: shop.features:build\nsplit:"))

@@ -3,7 +3,7 @@
 pandera's own coercion turns "False" into True and 1.5 into 1 without a word (astype); data should not change that way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -21,6 +21,8 @@ _TRUTHS: Final[dict[object, bool]] = {
 def kind_of(dtype: Any) -> Kind:  # noqa: ANN401 (pandera's data types have no common public base)
     """Return what a column of a pandera schema holds; `other` for what no model input can be made of."""
     inner = getattr(dtype, "type", dtype)
+    if type(inner).__module__.startswith("pyarrow"):
+        inner = pd.ArrowDtype(inner)  # which pandera has taken apart
     if isinstance(inner, pd.CategoricalDtype):
         return "string"
     tests: dict[Kind, Callable[[Any], bool]] = {
@@ -42,7 +44,17 @@ def coerce(values: Series, kind: Kind) -> tuple[Series, Series]:
     return converted, bad & values.notna()
 
 
+def replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table with these columns in it; `DataFrame.assign` cannot, of a column called `self`."""
+    changed = frame.copy(deep=False)
+    for name, values in columns.items():
+        changed[name] = values
+    return changed
+
+
 def _is_text(dtype: Any) -> bool:  # noqa: ANN401 (as above)
+    if isinstance(dtype, pd.ArrowDtype):
+        return bool(pd.api.types.is_string_dtype(dtype))
     return isinstance(dtype, pd.StringDtype) or dtype is str or dtype == np.dtype(object)
 
 

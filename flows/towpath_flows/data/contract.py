@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from towpath_flows.data.coercion import Kind, coerce, kind_of
+from towpath_flows.data.coercion import Kind, coerce, kind_of, replaced
 from towpath_flows.data.sources.base import Table
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError
@@ -29,6 +29,7 @@ _EXPECTED: Final[dict[Kind, str]] = {
 _WORDS: Final = (
     (r"not_nullable", "is not missing"),
     (r"field_uniqueness", "occurs once"),
+    (r"column_in_schema", "has no columns but the schema's"),
     (r"greater_than_or_equal_to\((.*)\)", r"≥ \1"),
     (r"less_than_or_equal_to\((.*)\)", r"≤ \1"),
     (r"greater_than\((.*)\)", r"> \1"),
@@ -147,7 +148,7 @@ def _typed(schema: "pa.DataFrameSchema", frame: pd.DataFrame) -> tuple[pd.DataFr
         columns[name], bad = coerce(frame[name], kind)
         if bad.any():
             problems.append(Problem(name, _EXPECTED[kind], int(bad.sum()), _examples(frame[name][bad])))
-    return frame.assign(**columns), problems
+    return replaced(frame, columns), problems
 
 
 def _missing(name: str, frame: pd.DataFrame) -> Problem:
@@ -174,7 +175,7 @@ def _as_owner_sees(schema: "pa.DataFrameSchema", frame: pd.DataFrame) -> pd.Data
         for name, column in schema.columns.items()
         if name in frame and kind_of(column.dtype) == "moment" and getattr(column.dtype.type, "tz", None) is None
     }
-    return frame.assign(**naive)
+    return replaced(frame, naive)
 
 
 def _broken_rules(schema: "pa.DataFrameSchema", frame: pd.DataFrame) -> list[Problem]:
@@ -192,8 +193,11 @@ def _problems(cases: Any) -> Iterator[Problem]:  # noqa: ANN401 (pandas is not t
     names = cases["column"].where(~whole_row, "")
     for (column, check), group in cases.groupby([names, "check"], sort=False):
         rows = group.drop_duplicates("index") if group["index"].notna().all() else group
-        examples = rows.set_index("index")["failure_case"] if column else rows.set_index("index")["index"]
-        yield Problem(str(column), _in_words(str(check)), len(rows), _examples(examples))
+        if column or group["index"].isna().any():
+            examples = _examples(rows.set_index("index")["failure_case"])
+        else:  # a rule over whole rows says only which
+            examples = tuple(f"row {row}" for row in rows["index"][:_EXAMPLES])
+        yield Problem(str(column), _in_words(str(check)), len(rows), examples)
 
 
 def _in_words(check: str) -> str:
@@ -208,7 +212,13 @@ def _examples(values: Any) -> tuple[str, ...]:  # noqa: ANN401 (pandas is not ty
 
 
 def _example(row: object, value: object) -> str:
-    found = "missing" if pd.isna(value) else repr(value) if isinstance(value, str) else str(value)
+    found = (
+        "missing"
+        if pd.api.types.is_scalar(value) and pd.isna(value)
+        else repr(value)
+        if isinstance(value, str)
+        else str(value)
+    )
     return f"row {row} ({found})" if pd.notna(row) else found
 
 

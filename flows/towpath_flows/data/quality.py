@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from towpath_bento.limits import MAX_TEXT
 from towpath_flows.data.splits import Splits
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError
@@ -15,6 +16,9 @@ _BINS: Final = 50  # of a number's range, by quantiles; one more for missing
 _PRIOR_ROWS: Final = 20  # a category's mean is drawn to the overall mean by as many rows: rare ones prove nothing
 _TOLD: Final = 3  # columns that a message names
 _FLOAT32_WHOLE: Final = 2**24  # the largest whole number below which float32, the served type, holds every other
+_ROUNDED: Final = (
+    "hold whole numbers over 2^24, which float32 rounds and the service refuses; as `float` in the schema it takes them"
+)
 
 
 def inspect(project: Project, splits: Splits) -> list[Finding]:
@@ -22,7 +26,8 @@ def inspect(project: Project, splits: Splits) -> list[Finding]:
 
     A leak fails: one column alone predicts the target of unseen rows with an ROC AUC of `quality.leakage` or more
     (regression: explains that share of its variance). So do copies of training rows in the test part beyond
-    `quality.duplicates`. Empty and constant columns, and whole numbers that float32 rounds, are told and pass.
+    `quality.duplicates`. Empty and constant columns, whole numbers that float32 rounds, and texts that the service
+    does not take are told and pass.
     """
     features = feature_names(project)
     return [
@@ -30,7 +35,10 @@ def inspect(project: Project, splits: Splits) -> list[Finding]:
         _duplicates(project, splits),
         _told("empty columns", [name for name in features if splits.train[name].isna().all()], "carry no information"),
         _told("constant columns", [name for name in features if _constant(splits.train[name])], "carry no information"),
-        _told("exact numbers", _rounded(splits.train[features]), "hold whole numbers over 2^24, which float32 rounds"),
+        _told("exact numbers", _rounded(splits.train[features]), _ROUNDED),
+        _told(
+            "short texts", _long(splits.train[features]), f"hold over {MAX_TEXT} characters; the service refuses them"
+        ),
     ]
 
 
@@ -151,4 +159,9 @@ def _constant(values: Any) -> bool:  # noqa: ANN401 (pandas is not typed here)
 
 def _rounded(frame: pd.DataFrame) -> list[str]:
     whole = [name for name in frame if pd.api.types.is_integer_dtype(frame[name])]
-    return [name for name in whole if frame[name].abs().max() > _FLOAT32_WHOLE]
+    return [name for name in whole if (frame[name].dropna().abs() > _FLOAT32_WHOLE).any()]
+
+
+def _long(frame: pd.DataFrame) -> list[str]:
+    texts = [name for name in frame if pd.api.types.is_string_dtype(frame[name])]
+    return [name for name in texts if (frame[name].dropna().str.len() > MAX_TEXT).any()]

@@ -1,5 +1,6 @@
 """The columns that are served, typed as they are served; and the transformer in front of the trees."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -151,18 +152,21 @@ def _column(column: "pa.Column", name: str, values: Any) -> Column:  # noqa: ANN
         name=name,
         type=kind,
         nullable=bool(column.nullable or not column.required),
-        minimum=_limit(checks, _LOWEST, step=1 if kind == "integer" else 0),
-        maximum=_limit(checks, _HIGHEST, step=-1 if kind == "integer" else 0),
+        minimum=None if kind == "string" else _limit(checks, _LOWEST, kind),
+        maximum=None if kind == "string" else _limit(checks, _HIGHEST, kind),
         categories=tuple(sorted(map(str, categories))) if categories else None,
         example=_example(values),
     )
 
 
-def _limit(checks: dict[str, dict[str, Any]], names: dict[str, str], step: int) -> float | None:
+def _limit(checks: dict[str, dict[str, Any]], names: dict[str, str], kind: str) -> float | None:
     """Return the first limit that a check states; an open one of whole numbers is told as the next, of others as is."""
     for name, key in names.items():
         if key in checks.get(name, {}):
-            return float(checks[name][key]) + (step if name.endswith("_than") else 0)
+            limit = float(checks[name][key])
+            if kind != "integer" or not name.endswith("_than") or not math.isfinite(limit):
+                return limit
+            return float(math.floor(limit) + 1 if key == "min_value" else math.ceil(limit) - 1)
     return None
 
 

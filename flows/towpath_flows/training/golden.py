@@ -6,8 +6,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from towpath_bento.problems import faults
 from towpath_flows.training.features import Features, engine_columns
 from towpath_flows.training.parity import UNSEEN
+from towpath_gitops.errors import TrainingError
 from towpath_gitops.records.golden import Case, Golden, Value
 from towpath_gitops.records.signature import Column, Signature
 
@@ -20,12 +22,36 @@ def make_golden(signature: Signature, x: pd.DataFrame, predict: Callable[[Any], 
     """Return requests of 1 to 8 rows from all over `x` (rows prepared by `Features.x`), and their answers.
 
     The last two have what is rare and must still be answered alike: everything missing that may be, and strings that
-    training never saw.
+    training never saw. Rows that the service refuses, for a whole number beyond 2^24 or a long text, are no requests.
+
+    Raises:
+        TrainingError: it refuses every row.
     """
-    rows = [_row(signature, x, position) for position in np.linspace(0, len(x) - 1, sum(SIZES)).astype(int)]
+    rows = _rows(signature, x)
     cases = [*_cases(rows), *_rare(signature, rows[0])]
     features = Features(signature)
     return Golden(cases=tuple(Case(rows=tuple(case), expected=_answer(features, case, predict)) for case in cases))
+
+
+def _rows(signature: Signature, x: pd.DataFrame) -> list[Row]:
+    """Return rows from all over `x`; in the place of one that the service refuses, the next that it takes."""
+    taken, number = [], sum(SIZES)
+    for start in np.linspace(0, len(x) - 1, number).astype(int):
+        tried = (_row(signature, x, (start + step) % len(x)) for step in range(len(x)))
+        row = next((row for row in tried if _fault(signature, row) is None), None)
+        if row is None:
+            raise TrainingError(
+                "The service would refuse every row of the test part",
+                why=f"{_fault(signature, _row(signature, x, start))}.",
+                hint="Change the column in the data or the schema, or name it under `exclude` in model.yaml.",
+            )
+        taken.append(row)
+    return taken
+
+
+def _fault(signature: Signature, row: Row) -> str | None:
+    fault = next(faults({"rows": [row]}, signature), None)
+    return f"{fault['field']}: {fault['message']}" if fault else None
 
 
 def _cases(rows: list[Row]) -> Iterator[list[Row]]:
@@ -54,8 +80,13 @@ def _value(column: Column, served: Any) -> Value:  # noqa: ANN401 (a float32 or 
         return None if served == "" and column.nullable else str(served)
     if np.isnan(served):
         return None
-    kinds: dict[str, Callable[[Any], Value]] = {"integer": int, "boolean": bool, "number": float}
+    kinds: dict[str, Callable[[Any], Value]] = {"integer": int, "boolean": bool, "number": _shortest}
     return kinds[column.type](served)
+
+
+def _shortest(served: Any) -> float:  # noqa: ANN401 (a float32)
+    """Return 0.1 for the float32 nearest to it, not the 0.10000000149… that a limit of 0.1 would refuse."""
+    return float(np.format_float_scientific(np.float32(served), unique=True))
 
 
 def _answer(features: Features, rows: list[Row], predict: Callable[[Any], Any]) -> tuple[tuple[float, ...], ...]:

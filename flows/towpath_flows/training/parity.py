@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from towpath_bento.engines import Engine
+from towpath_flows.data.coercion import replaced
 from towpath_flows.training.features import engine_columns
 from towpath_flows.training.model import Model
 from towpath_gitops.records.evidence import Finding, Verdict
@@ -72,8 +73,8 @@ def with_probes(signature: Signature, x: pd.DataFrame) -> pd.DataFrame:
     some = x.iloc[:: max(1, len(x) // _PROBES)]
     nullable = {column.name: _missing(column.type) for column in signature.inputs if column.nullable}
     strings = [column.name for column in signature.inputs if column.type == "string" and column.categories is None]
-    probes = [some.assign(**nullable), *(some.iloc[:5].assign(**{name: gap}) for name, gap in nullable.items())]
-    probes += [some.assign(**dict.fromkeys(strings, UNSEEN))]
+    probes = [replaced(some, nullable), *(replaced(some.iloc[:5], {name: gap}) for name, gap in nullable.items())]
+    probes += [replaced(some, dict.fromkeys(strings, UNSEEN))]
     return pd.concat([x, *probes], ignore_index=True).astype(x.dtypes.to_dict())
 
 
