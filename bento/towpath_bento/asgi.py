@@ -17,6 +17,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _DRAIN_S: Final = 1.0
+_MOST_DIGITS: Final = 18  # of a length that is worth reading
 
 
 class ClientGoneError(Exception):
@@ -50,7 +51,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
         ClientGoneError: the caller hung up.
     """
     declared = header(scope, b"content-length")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+    if declared.isdecimal() and (len(declared) > _MOST_DIGITS or int(declared) > MAX_BODY_BYTES):
         raise _too_large()
     chunks, size, more = [], 0, True
     try:

@@ -71,8 +71,9 @@ def explain(body: bytes, signature: Signature, reason: Exception) -> ProblemErro
     if not errors:
         return ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not valid JSON: {reason}")
     first = errors[0]
-    place = f"row {first['row']}, {first['field']}: " if first["row"] is not None and first["field"] else ""
-    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{place}{first['message']}", errors)
+    place = (f"row {first['row']}" if first["row"] is not None else None, first["field"])
+    told = ": ".join(filter(None, (", ".join(filter(None, place)), first["message"])))
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, told, errors)
 
 
 def faults(document: object, signature: Signature) -> Iterator[FieldError]:
@@ -84,7 +85,7 @@ def faults(document: object, signature: Signature) -> Iterator[FieldError]:
         yield _whole(_shown(name), _unknown(name, ["rows", "entity"]))
     entity = document.get("entity")
     if entity is not None and not isinstance(entity, str):
-        yield _whole("entity", f"must be a string or null, not {_shown(entity)}")
+        yield _whole("entity", f"must be a string or null, not {_quoted(entity)}")
     elif entity is not None and len(entity) > MAX_TEXT:
         yield _whole("entity", f"is longer than {MAX_TEXT} characters")
     rows = document.get("rows")
@@ -99,7 +100,7 @@ def faults(document: object, signature: Signature) -> Iterator[FieldError]:
 
 def _row_faults(number: int, row: object, signature: Signature) -> Iterator[FieldError]:
     if not isinstance(row, Mapping):
-        yield FieldError(row=number, field=None, message=f"must be an object, not {_shown(row)}")
+        yield FieldError(row=number, field=None, message=f"must be an object, not {_quoted(row)}")
         return
     known = [column.name for column in signature.inputs]
     for name in row:
@@ -119,7 +120,7 @@ def _value_fault(row: Mapping[str, object], column: Column) -> str | None:
         return "must not be null" if column.name in row else "is missing"
     if not _is_of_type(value, column):
         kind = _KINDS[column.type] if column.nullable else _KINDS[column.type].removesuffix(" or null")
-        return f"must be {kind.replace(', false', ' or false') if not column.nullable else kind}, not {_shown(value)}"
+        return f"must be {kind.replace(', false', ' or false') if not column.nullable else kind}, not {_quoted(value)}"
     if isinstance(value, str):
         return _text_fault(value, column)
     return None if isinstance(value, bool) else _number_fault(value, column)  # type: ignore[arg-type]  # a number, by its type check
@@ -162,10 +163,18 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     return "is not a column of this model" + (f"; did you mean “{near[0]}”?" if near else "")
 
 
+def _quoted(value: object) -> str:
+    """Show a value whose type is wrong: that "3" is text must be seen."""
+    return f'"{_shown(value)}"' if isinstance(value, str) else _shown(value)
+
+
 def _shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**_SHOWN:
         return "a huge number"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # writing needs a deeper stack than reading did
+        return "something nested too deep"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

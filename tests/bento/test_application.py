@@ -210,3 +210,24 @@ def test_the_contract_is_valid_json(point: Callable[..., Path]) -> None:
         assert references <= set(schemas)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("length", "status"), [(b"9" * 5000, 413), (b"\xb2", 200)])
+def test_an_odd_length_is_no_fault_of_ours(point: Callable[..., Path], row: Any, length: bytes, status: int) -> None:
+    """A declared length that Python does not read as a number is too large, or is not asked."""
+    statuses: list[int] = []
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps({"rows": [row]}).encode()}
+
+    async def scenario() -> None:
+        async with serving(point()) as (server, _):
+            headers = [(b"content-length", length)]
+            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers}
+            await server(scope, receive, send)
+
+    run(scenario())
+    assert statuses[0] == status

@@ -65,7 +65,7 @@ def test_a_request_becomes_columns() -> None:
     ("changes", "field", "message"),
     [
         ({"n": None}, "n", "must not be null"),
-        ({"n": "3"}, "n", "must be a whole number, not 3"),
+        ({"n": "3"}, "n", 'must be a whole number, not "3"'),
         ({"n": True}, "n", "must be a whole number, not true"),
         ({"n": 3.5}, "n", "must be a whole number, not 3.5"),
         ({"n": 2**24 + 1}, "n", "16777217 is outside -16777216 to 16777216"),
@@ -124,6 +124,19 @@ def test_all_faults_are_told_up_to_a_limit() -> None:
     problem = refuse(json.dumps({"rows": [{"x": "1"}]}))
     assert [error["field"] for error in problem.errors] == ["x", "n", "a b"]
     assert len(refuse(json.dumps({"rows": [{}] * 1000})).errors) == MAX_ERRORS
+
+
+def test_the_detail_names_the_place() -> None:
+    """Whoever reads the detail alone knows where to look."""
+    assert refuse(json.dumps({"rows": {}})).detail == "rows: must be a list of objects"
+    assert refuse(json.dumps({"rows": [7]})).detail == "row 0: must be an object, not 7"
+    assert refuse(json.dumps({"rows": [ROW | {"n": "3"}]})).detail == 'row 0, n: must be a whole number, not "3"'
+
+
+def test_deep_nesting_is_refused_whatever_its_depth() -> None:
+    """What can just be read, and not be written again, is refused like all else."""
+    bodies = (b'{"rows": [{"x": %s}]}' % (b"[" * depth + b"]" * depth) for depth in (*range(850, 1010), 3000, 30_000))
+    assert {refuse(body).status for body in bodies} <= {400, 422}
 
 
 def test_half_a_surrogate_pair_is_refused_and_told() -> None:
