@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -259,6 +260,30 @@ def test_a_service_that_ends_at_once_is_said_with_the_end_of_its_log(world: "Wor
     world.declare(publish())
     with pytest.raises(DeliveryError, match="this service refuses to start"):
         world.reconcile()
+
+
+def test_code_that_does_not_start_gives_way_to_the_code_that_served(world: "World", publish: "Publish") -> None:
+    """What served is started again and is not ended for the same broken code twice; mended code takes over."""
+    release = publish()
+    world.declare(release)
+    world.reconcile()
+    world.push({"bento/service.py": b"# refuse to start\n"}, "Break the service")
+    with pytest.raises(DeliveryError, match="has ended") as error:
+        world.reconcile()
+    assert "The code that served before is started again" in error.value.why
+    until_s = time.monotonic() + 30
+    while _served(world) != release.id:
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    pid = world.target().observe().details["pid"]
+    with pytest.raises(DeliveryError, match="did not start before"):
+        world.reconcile()
+    assert world.target().observe().details["pid"] == pid
+    world.target().stop()
+    with pytest.raises(DeliveryError, match="has ended"):
+        world.reconcile()
+    world.push({"bento/service.py": b"# mended\n"}, "Mend the service")
+    assert world.reconcile().verdict is Verdict.PASS
 
 
 def test_a_killed_service_is_started_again(world: "World", publish: "Publish") -> None:

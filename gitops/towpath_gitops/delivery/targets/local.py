@@ -35,6 +35,8 @@ SERVICE: Final = "service.json"
 PID: Final = "service.pid"
 LOG: Final = "service.log"
 GOOD: Final = "converged.json"  # the last pointer that every worker had loaded
+GOOD_CODE: Final = "converged-code"  # the hash of the code that converged last
+FAILED_CODE: Final = "failed-code"  # the hash of code that ended instead of serving
 CODE: Final = "code"
 BENTO: Final = "bento"
 COMMAND: Final = (sys.executable, "-m", "towpath_bento")
@@ -171,6 +173,14 @@ class LocalTarget:
             return Done()
         if service.port != self.port and _listens(self.port):  # it could not move there: let it serve where it is
             return Failed(self._foreign(self._version()))
+        if code == self._text(FAILED_CODE) and self._process():
+            return Failed(
+                DeliveryError(
+                    f"The code {code[:12]} of {self.model} in {self.environment} did not start before",
+                    why=f"The code that served before still serves. What was said then is in {self.folder / LOG}",
+                    hint="Mend bento/ and merge it. To try the same code again: towpath down, then towpath reconcile",
+                )
+            )
         return self._ended()
 
     def _ended(self) -> Result:
@@ -244,6 +254,7 @@ class LocalTarget:
         if _follows(version, pointer):
             if self._read(GOOD, Pointer) != pointer:
                 write_atomically(self.folder / GOOD, pointer.model_dump_json(by_alias=True) + "\n")
+            self._remember_code()
             return Done(f"generation {pointer.generation} on {len(version.workers)} workers")
         if version.error and not self._may_be_old(version.error):
             return self._cannot_load(pointer, version.error)
@@ -256,10 +267,27 @@ class LocalTarget:
         return Failed(
             DeliveryError(
                 f"The service of {self.model} in {self.environment} has ended",
-                why=f"The end of {self.folder / LOG}:\n{self._log_tail()}",
+                why=f"The end of {self.folder / LOG}:\n{self._log_tail()}\n{self._fall_back()}",
                 hint="Mend its cause, then: towpath reconcile",
             )
         )
+
+    def _remember_code(self) -> None:
+        service = self._read(SERVICE, Service)
+        if service and self._text(GOOD_CODE) != service.code:
+            write_atomically(self.folder / GOOD_CODE, service.code)
+        if service and self._text(FAILED_CODE) == service.code:
+            (self.folder / FAILED_CODE).unlink()
+
+    def _fall_back(self) -> str:
+        """Start the code that served before, remember which did not start, and say so."""
+        service, good = self._read(SERVICE, Service), self._text(GOOD_CODE)
+        if service is None or good in {None, service.code}:
+            return "Nothing serves here now."
+        with self.lease.writing():
+            write_atomically(self.folder / FAILED_CODE, service.code)
+            self._spawn(str(good))
+        return "The code that served before is started again."
 
     def _may_be_old(self, error: str) -> bool:
         """Return whether a worker may still be speaking of the pointer before: it says what it said then."""
@@ -323,6 +351,12 @@ class LocalTarget:
         try:
             return parse_json((self.folder / name).read_bytes(), record, source=str(self.folder / name))
         except (FileNotFoundError, InvalidFileError):  # written atomically: a broken one is made anew
+            return None
+
+    def _text(self, name: str) -> str | None:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
             return None
 
     def _log_tail(self) -> str:
