@@ -92,6 +92,13 @@ def test_a_lacking_column_is_empty_or_refused(features: Features, splits: Splits
         features.x(splits.test.drop(columns=["items", "seller"]))
 
 
+@pytest.mark.parametrize(("column", "values"), [("items", "many"), ("seller", 7), ("amount", "a lot")])
+def test_a_column_of_another_type_is_refused(features: Features, splits: Splits, column: str, values: object) -> None:
+    """Rows of a schema in which a column has become something else are not the model's to answer."""
+    with pytest.raises(DataContractError, match=f"takes {column} as"):
+        features.x(splits.test.assign(**{column: values}))
+
+
 def test_nullable_integers_and_booleans_keep_their_gaps(features: Features, splits: Splits) -> None:
     """Pandas' nullable types arrive as float32 with NaN."""
     gaps = splits.test.astype({"items": "Int64", "express": "boolean"})

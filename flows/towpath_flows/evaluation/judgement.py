@@ -15,6 +15,7 @@ from towpath_flows.spec import CheckGate, ComparisonGate, SliceGate
 from towpath_gitops.errors import DataContractError, TowpathError
 from towpath_gitops.records.evidence import Finding, Kind, Verdict
 from towpath_gitops.records.release import Release
+from towpath_gitops.records.signature import Signature
 
 BEHAVIOUR_ROWS = 500
 
@@ -85,7 +86,7 @@ def assess_against(
 def _duel(project: Project, champion: Scorer, challenger: Scorer, test: pd.DataFrame) -> comparison.Duel:
     asked, answered = challenger.signature, champion.signature
     if (asked.task, asked.target, asked.classes) != (answered.task, answered.target, answered.classes):
-        raise DataContractError(f"it predicts {answered.task} “{answered.target}”, not {asked.task} “{asked.target}”")
+        raise DataContractError(f"it predicts {_question(answered)}, not {_question(asked)}")
     return comparison.Duel(
         asked.task,
         challenger.features.y(test),
@@ -93,6 +94,11 @@ def _duel(project: Project, champion: Scorer, challenger: Scorer, test: pd.DataF
         challenger.answers(test),
         project.spec.threshold,
     )
+
+
+def _question(signature: Signature) -> str:
+    classes = f" ({', '.join(signature.classes)})" if signature.classes else ""
+    return f"{signature.task} “{signature.target}”{classes}"
 
 
 def _assess_duel(

@@ -70,7 +70,8 @@ class Features:
         A column that `frame` lacks comes out empty when the signature lets it be missing.
 
         Raises:
-            DataContractError: `frame` lacks a column that may not be missing.
+            DataContractError: `frame` lacks a column that may not be missing, or holds text where the model takes
+                numbers, or the other way round.
         """
         lacking = [column.name for column in self.signature.inputs if column.name not in frame and not column.nullable]
         if lacking:
@@ -78,7 +79,7 @@ class Features:
                 f"The rows lack {', '.join(lacking)}", why="The model was trained with these columns and needs them."
             )
         columns = {
-            column.name: _served(frame[column.name], column.type)
+            column.name: _served(frame[column.name], column)
             if column.name in frame
             else _empty(column.type, len(frame))
             for column in self.signature.inputs
@@ -128,10 +129,24 @@ def default_transformer(features: Features, x: pd.DataFrame) -> "BaseEstimator":
     return ColumnTransformer([block for block in blocks if block[2]], sparse_threshold=0)
 
 
-def _served(values: Any, kind: ColumnType) -> Any:  # noqa: ANN401 (pandas is not typed here)
-    if kind == "string":
-        return values.astype(object).where(values.notna(), "")
-    return values.astype("float32") if values.dtype != object else pd.to_numeric(values).astype("float32")
+def _served(values: Any, column: Column) -> Any:  # noqa: ANN401 (pandas is not typed here)
+    if column.type == "string":
+        texts = values.astype(object).where(values.notna(), "")
+        if not texts.map(lambda text: isinstance(text, str)).all():
+            raise _of_another_type(column, values)
+        return texts
+    try:
+        return values.astype("float32") if values.dtype != object else pd.to_numeric(values).astype("float32")
+    except (ValueError, TypeError) as error:
+        raise _of_another_type(column, values) from error
+
+
+def _of_another_type(column: Column, values: Any) -> DataContractError:  # noqa: ANN401 (as above)
+    return DataContractError(
+        f"The model takes {column.name} as {column.type}, the rows hold {values.dtype}",
+        why="It was trained with another schema.",
+        hint="Train again with the schema as it is now.",
+    )
 
 
 def _empty(kind: ColumnType, rows: int) -> NDArray[Any]:
