@@ -25,7 +25,7 @@ def _stored(registry: Registry, release: Release) -> Path:
 
 
 def test_releases_come_newest_first_without_half_registered_ones(
-    registry: Registry, model_name: str, publish: "Publish"
+    registry: Registry, model_name: str, publish: "Publish", tmp_path: Path
 ) -> None:
     """A version without the last tag, with a broken one, or with another version's does not count."""
     first, untagged, second, broken, stolen = publish(), publish(tag=False), publish(), publish(), publish()
@@ -34,7 +34,7 @@ def test_releases_come_newest_first_without_half_registered_ones(
     registry.client.set_model_version_tag(model_name, str(stolen.version), RELEASE_TAG, text)
     assert registry.releases(model_name) == [second, first]
     with pytest.raises(NotFoundError):
-        registry.fetch(untagged, Path("nowhere"))
+        registry.fetch(untagged, tmp_path)
 
 
 def test_a_release_is_found_by_every_name(registry: Registry, model_name: str, publish: "Publish") -> None:
