@@ -91,7 +91,7 @@ def _judge(desk: Desk, pull: Pull, now: datetime | None) -> Review:
     approved_by: tuple[str, ...] = ()
     try:
         proposal = _read(desk, pull, main)
-        reasons = [*_shape(proposal), *_provenance(desk, proposal)]
+        reasons = [*_shape(proposal), *_provenance(desk, main, proposal)]
         moment = now or datetime.now(UTC)
         reasons += objections(desk, main, proposal.before, proposal.after, evidence=proposal.evidence, now=moment)
         approved_by, missing = _approvals(desk, pull, main, proposal)
@@ -227,7 +227,7 @@ def _promotion_shape(proposal: _Proposal) -> Iterator[Reason]:
         )
 
 
-def _provenance(desk: Desk, proposal: _Proposal) -> Iterator[Reason]:
+def _provenance(desk: Desk, main: str, proposal: _Proposal) -> Iterator[Reason]:
     """Object to a release, or evidence, that is not the registry's own: whoever can push could have written it."""
     if proposal.change.type is not ChangeType.PROMOTE:
         return
@@ -238,7 +238,10 @@ def _provenance(desk: Desk, proposal: _Proposal) -> Iterator[Reason]:
         yield Reason(rule="provenance", what=f"The registry has no {release}", mend=_ELSEWHERE)
         return
     recorded = desk.store.evidence(release)
+    demands = declared.policy(desk.repository, main).environment(proposal.before.environment)
     for kind, evidence in proposal.evidence.items():
+        if kind is Kind.VERIFICATION and not (demands and kind in demands.evidence):
+            continue  # renewed with every reconcile upstream; what counts of it stands in the ledger
         if kind not in recorded or recorded[kind].digest != evidence.digest:
             yield Reason(
                 rule="provenance",

@@ -324,6 +324,15 @@ def test_evidence_that_was_renewed_after_the_proposal_must_be_proposed_again(wor
     assert _rules(world, pull.number) == {"provenance", "approvals"}
 
 
+def test_a_verification_that_was_renewed_meanwhile_holds_nobody_up(world: Any) -> None:
+    """Every reconcile upstream renews it; the ledger says whether it is green, unless the policy wants the file."""
+    release = world.register(1)
+    world.store.publish(release, world.evidence(release, Kind.VERIFICATION))
+    pull = _promote(world, release)
+    world.store.publish(release, world.evidence(release, Kind.VERIFICATION, created=world.now))
+    assert _rules(world, pull.number) == {"approvals"}
+
+
 def test_a_release_that_nobody_registered_is_refused(world: Any) -> None:
     """Its fields and its id may agree with each other: anybody can compute a digest."""
     release = world.register(1)
