@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import type_for_alias
 
-from towpath_flows.data.coercion import coerce, kind_of
+from towpath_flows.data.coercion import coerce, kind_of, replaced
 from towpath_flows.data.contract import ContractReport, examine, validate
 from towpath_flows.data.sources import Table, load
 from towpath_flows.project import Project
@@ -100,6 +100,14 @@ def test_a_column_may_be_called_self(new_project: New, orders: pd.DataFrame) -> 
     """No name of a column is taken by pandas."""
     project = new_project(schema=("items: int", "self: int"))
     assert validate(project, table(orders.rename(columns={"items": "self"}))).frame["self"].equals(orders["items"])
+
+
+def test_a_wide_table_stays_in_one_piece() -> None:
+    """Two hundred columns become others without a word of warning, in their own order."""
+    frame = pd.DataFrame(np.zeros((3, 200)), columns=[f"c{place}" for place in range(200)])
+    changed = replaced(frame, {name: frame[name].astype("float32") for name in frame} | {"new": 1})
+    changed["more"] = 2
+    assert list(changed) == [*frame, "new", "more"]
 
 
 @pytest.mark.parametrize(

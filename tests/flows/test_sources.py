@@ -59,6 +59,24 @@ def test_text_keeps_its_leading_zeros(new_project: New, orders: pd.DataFrame) ->
     assert set(load(project).frame["seller"]) == {"007"}
 
 
+def test_a_name_given_twice_is_refused(new_project: New) -> None:
+    """Of two columns of one name nobody knows which is meant."""
+    project = new_project(spec=("orders.parquet", "rows.csv"))
+    (project.root / "data" / "rows.csv").write_text("amount,amount,ordered_at\n1,2,2026-01-01\n")
+    with pytest.raises(DataContractError, match="two columns of the same name"):
+        load(project)
+
+
+def test_the_time_may_be_called_self(new_project: New, orders: pd.DataFrame) -> None:
+    """No name of a column is taken by pandas."""
+    project = new_project(
+        spec=("time: ordered_at", "time: self"),
+        schema=("    ordered_at:", "    self:"),
+        table=orders.rename(columns={"ordered_at": "self"}),
+    )
+    assert load(project).frame["self"].tolist() == orders["ordered_at"].tolist()
+
+
 def test_a_window_includes_its_beginning_only(project: Project) -> None:
     """Rows with since ≤ time < until are read."""
     table = load(project, since=day(2), until=day(3))

@@ -135,4 +135,6 @@ def test_a_target_of_another_task_is_refused(shop: Project, orders: pd.DataFrame
         Target.of(changed(shop, target="country", task="regression").spec, orders)
     with pytest.raises(DataContractError, match="rows have a country that the model does not know"):
         Target("country", "multiclass", ("DE", "FR")).encode(orders["country"])
+    with pytest.raises(DataContractError, match="task: binary"):
+        Target.of(changed(shop, task="multiclass").spec, orders)
     assert len(Target.of(changed(shop, target="items", task="multiclass").spec, orders).classes or ()) == 8

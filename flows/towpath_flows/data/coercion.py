@@ -45,11 +45,11 @@ def coerce(values: Series, kind: Kind) -> tuple[Series, Series]:
 
 
 def replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the table with these columns in it; `DataFrame.assign` cannot, of a column called `self`."""
-    changed = frame.copy(deep=False)
-    for name, values in columns.items():
-        changed[name] = values
-    return changed
+    """Return the table with these columns in it.
+
+    `DataFrame.assign` cannot, of a column called `self`, and leaves a wide table in pieces, of which pandas warns.
+    """
+    return pd.DataFrame({name: frame[name] for name in frame} | dict(columns), index=frame.index)
 
 
 def _is_text(dtype: Any) -> bool:  # noqa: ANN401 (as above)

@@ -87,6 +87,12 @@ def _classes(spec: ModelSpec, values: "pd.Series[Any]") -> tuple[str, ...]:
             why=f"A {spec.task} task has at most {most}.",
             hint="Correct `target` or `task` in model.yaml.",
         )
+    if spec.task == "multiclass" and values.nunique() < 3:  # noqa: PLR2004 (two classes are a task of their own)
+        raise DataContractError(
+            f"The target {spec.target} has two different values",
+            why="A multiclass task has three or more.",
+            hint="Write `task: binary` in model.yaml.",
+        )
     names = [label(value) for value in sorted(values.unique())]
     if spec.task == "binary" and spec.positive is not None:
         positive = label(spec.positive)

@@ -6,7 +6,7 @@ from typing import Final
 
 import pandas as pd
 
-from towpath_flows.data.coercion import kind_of
+from towpath_flows.data.coercion import kind_of, replaced
 from towpath_flows.data.sources import files
 from towpath_flows.data.sources.base import Part, Source, Table, digest_frame
 from towpath_flows.project import Project
@@ -58,7 +58,7 @@ def _window(project: Project, since: datetime | None, until: datetime | None) ->
 
 def _timed(parts: Iterator[Part], time: str | None) -> Iterator[Part]:
     for part in parts:
-        yield part if time is None else Part(part.name, part.frame.assign(**{time: _moments(part, time)}))
+        yield part if time is None else Part(part.name, replaced(part.frame, {time: _moments(part, time)}))
 
 
 def _moments(part: Part, time: str) -> "pd.Series[pd.Timestamp]":

@@ -65,9 +65,12 @@ def _parquet(path: Path, _: Strings) -> pd.DataFrame:
 
 def _csv(path: Path, strings: Strings) -> pd.DataFrame:
     """Read with the types that the values suggest, except for text: `007` and `1e5` stay what they are."""
-    columns = pd.read_csv(path, nrows=0).columns
-    texts = {name: str for name in columns if name in strings}
-    return pd.read_csv(path, dtype=texts, low_memory=False)
+    header = pd.read_csv(path, nrows=1, header=None, dtype=str).iloc[0].fillna("")
+    texts = {name: str for name in header if name in strings}
+    frame = pd.read_csv(path, dtype=texts, low_memory=False)
+    if header.duplicated().any():
+        frame.columns = pd.Index(header)  # pandas makes a.1 of the second a
+    return frame
 
 
 def _json_lines(path: Path, _: Strings) -> pd.DataFrame:
