@@ -256,7 +256,7 @@ def test_a_path_that_passes_stays_inside(path: str) -> None:
         checked = checked_path(path)
     except InvalidFileError:
         return
-    root = Path("/root/of/repository")
+    root = Path("/some/repository")
     assert os.path.normpath(root / checked).startswith(f"{root}/")
 
 
