@@ -6,6 +6,8 @@ with the class's code, so that scripts can tell a refusal from a broken file fro
 
 from typing import ClassVar
 
+from towpath_gitops.redaction import redacted
+
 
 class TowpathError(Exception):
     """Base of every failure that a user is told about; never raised itself."""
@@ -13,11 +15,11 @@ class TowpathError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
-        """Say `what` happened, `why`, and in `hint` what the reader can do next."""
-        super().__init__(what)
-        self.what = what
-        self.why = why
-        self.hint = hint
+        """Say `what` happened, `why`, and in `hint` what the reader can do next; secrets are left out."""
+        super().__init__(redacted(what))
+        self.what = redacted(what)
+        self.why = redacted(why)
+        self.hint = redacted(hint)
 
     def __str__(self) -> str:
         """Join the beats that were given, one to a line."""
@@ -106,3 +108,21 @@ class StoryError(TowpathError):
     """The demo could not be told to its end: a command answered otherwise than the story says."""
 
     exit_code = 16
+
+
+class SignatureError(TowpathError):
+    """A release is not signed, or not by anybody whom the policy names. It was not opened."""
+
+    exit_code = 17
+
+
+class GuardError(TowpathError):
+    """A live release does harm: the guard has moved traffic away from it, or asks a person to."""
+
+    exit_code = 18
+
+
+class UnreviewedMergeError(TowpathError):
+    """A pull request was merged onto a main that review had not seen; it stands, and a person should look at it."""
+
+    exit_code = 19

@@ -105,7 +105,21 @@ def test_a_text_value_never_becomes_structure(key: str, value: str) -> None:
     assert read == {"k": {key: value}}
 
 
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
+def test_line_breaks_of_unicode_stay_themselves(mark: str) -> None:
+    """A text that holds one reads back as it was written, alone and among other words."""
+    for text in (mark, f"a{mark}b"):
+        assert load_yaml(dump_yaml({"k": text, text: 1}), source="x") == {"k": text, text: 1}
+
+
 def test_comments_order_and_quotes_survive() -> None:
     """A file that is read and written is the same file."""
     text = "# top\nb: 'x' # beside\n\n# before\na:\n  - 1\n  - {c: null}\n"
     assert dump_yaml(load_yaml(text, source="x")) == text
+
+
+@pytest.mark.parametrize("text", ["a: -_", "a: +_", "[-_]"])
+def test_a_scalar_over_which_the_library_trips_is_an_invalid_file(text: str) -> None:
+    """Whatever is written, a person is told in which file."""
+    with pytest.raises(InvalidFileError, match=r"model\.yaml: not valid YAML"):
+        load_yaml(text, source="model.yaml")

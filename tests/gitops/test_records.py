@@ -227,7 +227,7 @@ def test_evidence_knows_its_age() -> None:
 
 
 def test_only_the_part_that_judges_makes_evidence_stale() -> None:
-    """Gates for evaluation, `serve` for load; comments, order of keys and other parts do not matter."""
+    """Gates for evaluation, `serve` for load, `quality` for data; comments, order and other parts do not matter."""
     text = "name: f\ngates:\n  - {metric: roc_auc, min: 0.68}\nserve: {p99: 50ms, rate: 200/s}\n"
     plain = load_yaml(text, source="m")
     spelled = load_yaml(
@@ -240,6 +240,16 @@ def test_only_the_part_that_judges_makes_evidence_stale() -> None:
         judged = kind not in {Kind.LOAD, Kind.CONTRACT}
         assert (gate_digest(plain, kind) != gate_digest(stricter, kind)) is judged
     assert gate_digest({}, Kind.DATA) == gate_digest({"gates": None}, Kind.DATA)
+    fussy = plain | {"quality": {"overlap": 0.01}}
+    assert {kind for kind in Kind if gate_digest(plain, kind) != gate_digest(fussy, kind)} == {Kind.DATA}
+
+
+def test_what_explains_a_gate_is_part_of_its_digest() -> None:
+    """Other limits for the checks make behaviour evidence stale, and no other; saying nothing is as before."""
+    plain, lenient = {"gates": []}, {"gates": [], "behaviour": {"memory": 1}}
+    for kind in Kind:
+        assert (gate_digest(plain, kind) != gate_digest(lenient, kind)) is (kind is Kind.BEHAVIOUR)
+        assert gate_digest(plain, kind) == gate_digest({**plain, "behaviour": None}, kind)
 
 
 def test_a_policy_orders_its_environments() -> None:

@@ -68,12 +68,15 @@ class Hold(Record):
     since: AwareDatetime
 
 
+Mode = Literal["ab", "shadow", "canary"]
+
+
 class Experiment(Record):
     """A challenger beside the champion."""
 
     challenger: PinnedRelease
-    mode: Literal["ab", "shadow", "canary"]
-    share: Annotated[float, Field(gt=0, lt=1)]
+    mode: Mode
+    share: Annotated[float, Field(gt=0, lt=1, description="share of requests that the challenger answers or shadows")]
 
 
 class LocalTarget(Record):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import AwareDatetime, Field
 
@@ -37,6 +37,16 @@ class Kind(StrEnum):
     CONTRACT = "contract"
     LOAD = "load"
     VERIFICATION = "verification"
+
+
+# Parts of model.yaml that explain what a gate names: a check's limits, a measure of the owner's own.
+_EXPLAINED: Final[Mapping[Kind, tuple[str, ...]]] = {
+    Kind.DATA: ("quality",),
+    Kind.PARITY: ("train.checks",),
+    Kind.BEHAVIOUR: ("behaviour",),
+    Kind.EVALUATION: ("business",),
+    Kind.COMPARISON: ("business",),
+}
 
 
 class Finding(Record):
@@ -85,10 +95,21 @@ class Evidence(Record):
 def gate_digest(document: Mapping[str, Any], kind: Kind) -> str:
     """Return the digest of the part of `model.yaml` (already parsed) that judges evidence of `kind`.
 
-    Load and contract evidence is judged by `serve`, everything else by `gates`. A changed part makes it stale.
+    Load and contract evidence is judged by `serve`, everything else by `gates`; what a gate only names is judged by
+    the part that explains it, where there is one. A changed part makes it stale.
     """
     part = "serve" if kind in {Kind.LOAD, Kind.CONTRACT} else "gates"
-    return digest_of({part: _plain(document.get(part))})
+    found = {name: _part(document, name) for name in _EXPLAINED.get(kind, ())}
+    explained = {name: _plain(value) for name, value in found.items() if value is not None}
+    return digest_of({part: _plain(document.get(part)), **explained})
+
+
+def _part(document: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 (whatever YAML can hold)
+    """Return what lies at a dotted path, None where there is nothing."""
+    found: Any = document
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def bundle_digest(evidence: Iterable[Evidence]) -> str:

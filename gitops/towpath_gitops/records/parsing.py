@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from io import StringIO
 from typing import Any, TypeVar
@@ -13,9 +14,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
 
 from towpath_gitops.errors import InvalidFileError
+from towpath_gitops.records.plain_yaml import read_plain
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+_UNICODE_BREAKS = "\x85\u2028\u2029"
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -41,7 +44,7 @@ def load_yaml(text: str, *, source: str) -> Any:  # noqa: ANN401 (YAML is any of
         raise InvalidFileError(
             f"{source}, line {line}: not valid YAML", why=str(error.problem or error.context)
         ) from error
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, LookupError, ValueError) as error:  # LookupError: the library trips over `-_` as a number
         raise InvalidFileError(f"{source}: not valid YAML", why=str(error)) from error
 
 
@@ -52,12 +55,19 @@ def round_trip_yaml() -> YAML:
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), _represent_null)
+    yaml.representer.add_representer(str, _represent_text)
     return yaml
 
 
 def _represent_null(representer: Any, _: None) -> Any:  # noqa: ANN401 (ruamel's own types are not annotated)
     """Write `null`, not nothing: an empty value looks like a forgotten one."""
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _represent_text(representer: Any, text: str) -> Any:  # noqa: ANN401 (ruamel's own types are not annotated)
+    """Write line breaks of Unicode as escapes: YAML 1.1 readers would fold them into spaces."""
+    style = '"' if any(mark in text for mark in _UNICODE_BREAKS) else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def dump_yaml(document: object) -> str:
@@ -80,6 +90,10 @@ def parse_yaml(text: str, model: type[Model], *, source: str) -> Model:
 # Records are frozen, so that the same text may give the same record; reading YAML round trip takes milliseconds.
 @lru_cache(maxsize=128)
 def _parsed(text: str, model: type[BaseModel], source: str) -> BaseModel:
+    plain = read_plain(text) if len(text) <= MAX_BYTES else None
+    if plain is not None:
+        with suppress(ValidationError):  # what is wrong, and in which line, the other reader says
+            return model.model_validate(plain)
     document = load_yaml(text, source=source)
     if not isinstance(document, Mapping):
         raise InvalidFileError(f"{source} is empty or not a mapping", why=f"Expected the fields of {model.__name__}.")

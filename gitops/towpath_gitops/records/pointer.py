@@ -13,6 +13,8 @@ from towpath_gitops.records.base import ApiVersion, Digest, Name, Record
 POINTER = "pointer.json"
 WORKERS = "workers"  # folder beside the pointer; one file per worker, named by its process id
 POINTER_VARIABLE = "TOWPATH_POINTER"  # environment variable that holds the pointer's path
+# Header of the questions that Towpath itself asks. It names the lane that shall answer; they are nobody's traffic.
+PROBE_HEADER = "x-towpath-probe"
 
 LaneName = Literal["champion", "challenger", "shadow"]
 
