@@ -1,7 +1,7 @@
 """Running git itself: a clean environment, no questions, no hooks, and errors that a person can act on."""
 
 import os
-import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from towpath_gitops.errors import (
     UnavailableError,
     UncleanRepositoryError,
 )
+from towpath_gitops.files import MACHINE_ERRORS
 
 TIMEOUT_S = 120.0
 
@@ -43,16 +44,26 @@ _OPTIONS = (
     *("-c", "protocol.ext.allow=never"),
     *("-c", "user.useConfigOnly=true"),  # an identity is stated by a person, never guessed from a host's name
 )
+# What the system says of itself (strerror, by LC_ALL in the words below), not of what was asked.
+_UNWELL = tuple(os.strerror(number).lower() for number in MACHINE_ERRORS)
+_NOT_RUN = frozenset({126, 127})  # by the loader of programs, which found no library or no room for one
+_MEND = "Make room, or let the folder be written; then run it again."
 _UNREACHABLE = (
     "authentication failed",
+    "bad line length",  # a page of a proxy instead of git's answer, or half of one; so the other words about protocol
     "could not read",
     "could not resolve",
     "does not appear to be a git repository",
     "does not exist",
     "early eof",
+    "expected flush",
     "not found",
     "permission denied",
+    "premature end of pack",
+    "protocol error",
+    "remote failed to report status",
     "repository access",
+    "rpc failed",
     "unable to access",
     "unexpected disconnect",
     "hung up",
@@ -83,11 +94,12 @@ class Git:
 
         Raises:
             MissingDependencyError: git is not installed.
-            UnavailableError: no answer within two minutes.
+            UnavailableError: no answer within two minutes, or the machine will not do its part: git was ended by a
+                signal, or met a disk that is full or broken. That answers no question.
         """
         kept = {name: value for name, value in os.environ.items() if name not in _REDIRECTING}
         try:
-            return subprocess.run(
+            result = subprocess.run(
                 ["git", *_OPTIONS, *arguments],
                 cwd=self.root,
                 env=kept | _FIXED | dict(self.environment) | dict(environment or {}),
@@ -104,6 +116,10 @@ class Git:
             ) from error
         except subprocess.TimeoutExpired as error:
             raise UnavailableError(f"git {arguments[0]} gave no answer in {TIMEOUT_S:.0f} s") from error
+        except OSError as error:
+            raise UnavailableError(f"git {arguments[0]} cannot be started", why=str(error), hint=_MEND) from error
+        _require_answer(arguments[0], result)
+        return result
 
     def run(self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
         """Run one git command and return its output.
@@ -122,9 +138,28 @@ class Git:
         return self.run(*arguments, stdin=stdin, environment=environment).decode(errors="replace").rstrip("\n")
 
 
+def _require_answer(verb: str, result: "subprocess.CompletedProcess[bytes]") -> None:
+    """Refuse to take for an answer what a machine that is unwell made of it.
+
+    Raises:
+        UnavailableError: with the reason.
+    """
+    if result.returncode < 0:
+        name = signal.Signals(-result.returncode).name
+        raise UnavailableError(f"git {verb} was ended by the signal {name}", hint="Run it again.")
+    if result.returncode in _NOT_RUN:
+        why = result.stderr.decode(errors="replace").strip()
+        raise UnavailableError(f"git {verb} cannot be started", why=why, hint=_MEND)
+    # What a remote's hook says, git repeats behind “remote:”: that is its own affair.
+    lines = result.stderr.decode(errors="replace").splitlines() if result.returncode else []
+    said = [line for line in lines if not line.startswith("remote:")]
+    if any(sign in line.lower() for line in said for sign in _UNWELL):
+        raise UnavailableError(f"git {verb} could not do its work", why="\n".join(said), hint=_MEND)
+
+
 def failure(arguments: Sequence[str], stderr: bytes) -> TowpathError:
     """Return the error that tells what a failed git command said, without credentials."""
-    words = redacted(stderr.decode(errors="replace").strip())
+    words = stderr.decode(errors="replace").strip()
     lowered = words.lower()
     if arguments[0] in {"fetch", "push", "ls-remote"} and any(sign in lowered for sign in _UNREACHABLE):
         return UnavailableError(
@@ -138,16 +173,12 @@ def failure(arguments: Sequence[str], stderr: bytes) -> TowpathError:
 def rejection(output: bytes, stderr: bytes) -> TowpathError:
     """Return the error for a push that failed, from its porcelain output: somebody was first, or the remote says no."""
     refused = [line.split("\t") for line in output.decode(errors="replace").splitlines() if line.startswith("!")]
-    if not refused:
-        return failure(("push",), stderr)
+    lost = any("[remote failure]" in parts[-1] for parts in refused)  # it may or may not have taken the push
+    if not refused or lost:
+        return failure(("push",), stderr + output)
     reasons = "\n".join(f"{parts[1].rpartition(':')[2]}: {parts[-1]}" for parts in refused)
     if any(sign in reasons for sign in _MOVED):
         return ConflictError(
-            "The remote has moved since it was read", why=redacted(reasons), hint="Look at it again, then repeat."
+            "The remote has moved since it was read", why=reasons, hint="Look at it again, then repeat."
         )
-    return RefusedError("The remote refuses the push", why=redacted(f"{reasons}\n{stderr.decode(errors='replace')}"))
-
-
-def redacted(text: str) -> str:
-    """Return `text` without the user names and passwords of addresses in it."""
-    return re.sub(r"://[^/@\s]+@", "://…@", text)
+    return RefusedError("The remote refuses the push", why=f"{reasons}\n{stderr.decode(errors='replace')}")

@@ -8,6 +8,7 @@ GITOPS = "gitops"
 POLICY = "gitops/policy.yaml"
 ENVIRONMENTS = "gitops/environments"
 EVIDENCE = "gitops/evidence"
+SIGNATURES = "gitops/signatures"
 CODEOWNERS = ".github/CODEOWNERS"
 STATE = ".towpath"  # local state, never committed
 
@@ -25,6 +26,16 @@ def evidence_folder(short_id: str) -> str:
 def evidence_path(short_id: str, kind: str) -> str:
     """Return the path of one kind of evidence of the release called `short_id`."""
     return f"{evidence_folder(short_id)}/{kind}.json"
+
+
+def signature_path(short_id: str) -> str:
+    """Return the path of the signature that was committed with the release called `short_id`."""
+    return f"{SIGNATURES}/{short_id}.sig"
+
+
+def picture_path(short_id: str, name: str) -> str:
+    """Return the path of a picture drawn from the evidence of the release called `short_id`."""
+    return f"{evidence_folder(short_id)}/{name}"
 
 
 def state(root: Path, *parts: str) -> Path:
@@ -45,6 +56,11 @@ def local_target(root: Path, environment: str, model: str) -> Path:
 def mlartifacts(root: Path) -> Path:
     """Return where MLflow keeps artifacts when it runs without a server."""
     return state(root, "mlartifacts")
+
+
+def artifact_root(root: Path) -> str:
+    """Return where artifacts go without a server that says so: `MLFLOW_DEFAULT_ARTIFACT_ROOT` (s3://…), or beside."""
+    return os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT") or mlartifacts(root).resolve().as_uri()
 
 
 def tracking_uri(root: Path) -> str:

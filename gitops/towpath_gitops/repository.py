@@ -20,7 +20,7 @@ from towpath_gitops.errors import (
     UncleanRepositoryError,
 )
 from towpath_gitops.git import Git, failure, rejection
-from towpath_gitops.trees import Entry, checked_path, content_of, files_of, refuse_link
+from towpath_gitops.trees import Entry, checked_path, content_of, files_of, refuse_link, tree_of
 
 _FILE = "100644"
 _FETCH_TRIES = 4
@@ -181,6 +181,20 @@ class Repository:
         """Return the commit of the remote's full `ref` (`refs/heads/…`) as last fetched, or None."""
         return self.resolve(self._mirror(ref))
 
+    def advertised(self, ref: str) -> str | None:
+        """Return the commit of the remote's full `ref` as the remote itself says now, or None; nothing is fetched.
+
+        Raises:
+            UnavailableError: the remote cannot be reached.
+            UncleanRepositoryError: there is no remote.
+        """
+        result = self.git.attempt("ls-remote", "--quiet", self.remote, ref)
+        if result.returncode:
+            self._require_remote()
+            raise failure(("ls-remote",), result.stderr)
+        lines = (line.split("\t") for line in result.stdout.decode(errors="replace").splitlines())
+        return next((sha for sha, name in lines if name == ref), None)
+
     def tips(self, prefix: str) -> dict[str, str]:
         """Return the remote's refs below the full `prefix` (`refs/heads/towpath/`), as last fetched, with commits."""
         mirror = self._mirror(prefix)
@@ -274,8 +288,10 @@ class Repository:
 
     def tree(self, commit: str, folder: str = "") -> str | None:
         """Return the hash of a folder's tree in a commit (equal trees have equal files), or None without it."""
-        result = self.git.attempt("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{folder}")
-        return result.stdout.decode().strip() if result.returncode == 0 else None
+        try:
+            return tree_of(self.root, commit, folder)
+        except NotFoundError:
+            return None
 
     def export(self, commit: str, folder: str, into: Path) -> None:
         """Write the files of a commit's `folder` below `into`, named from that folder.

@@ -1,13 +1,14 @@
 """The ground: files that are whole, errors in three beats, paths in one place."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from towpath_gitops import errors, layout
 from towpath_gitops.errors import ConflictError, TowpathError
-from towpath_gitops.files import write_atomically
+from towpath_gitops.files import scratch, write_atomically
 
 
 def test_a_file_is_written_whole_in_folders_that_may_be_missing(tmp_path: Path) -> None:
@@ -32,6 +33,40 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _dead_process() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    """Whoever still runs may be writing: theirs stays, as does what only looks alike."""
+    dead, alive = _dead_process(), os.getpid()
+    left = [f".{name}.0123456789ab.{dead}.tmp" for name in ("a", "b")]
+    others = [f".a.0123456789ab.{alive}.tmp", f".a.{dead}.tmp", ".a.tmp", f"a.0123456789ab.{dead}.tmp"]
+    for name in (*left, *others):
+        (tmp_path / name).touch()
+    write_atomically(tmp_path / "a", "new")
+    assert sorted(place.name for place in tmp_path.iterdir()) == sorted(["a", *others])
+
+
+def test_a_scratch_folder_is_gone_afterwards_and_so_is_that_of_a_killed_process(tmp_path: Path) -> None:
+    """Whether the block ended well or not."""
+    left = tmp_path / f".incoming-0123456789ab.{_dead_process()}.tmp"
+    left.mkdir()
+    (left / "file").touch()
+
+    def fail() -> None:
+        with scratch(tmp_path, ".incoming-") as folder:
+            assert [*tmp_path.iterdir()] == [folder]
+            (folder / "file").touch()
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_an_error_speaks_in_three_beats() -> None:

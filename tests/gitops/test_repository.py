@@ -1,6 +1,10 @@
+import errno
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +22,8 @@ from towpath_gitops.errors import (
     UnavailableError,
     UncleanRepositoryError,
 )
-from towpath_gitops.git import redacted
+from towpath_gitops.git import failure, rejection
+from towpath_gitops.redaction import redacted
 from towpath_gitops.repository import Repository, emails
 from towpath_gitops.trees import checked_path
 
@@ -74,6 +79,44 @@ def test_git_that_is_not_installed_is_named(ada: Repository, monkeypatch: pytest
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingDependencyError, match="Install git"):
         ada.head()
+
+
+def _limited(script: str, folder: Path) -> str:
+    """Run a few lines on the repository in `folder`, in a process of its own; return the error that ends them."""
+    lines = ["import resource, sys", "from pathlib import Path", "from towpath_gitops.errors import TowpathError"]
+    lines += ["from towpath_gitops.repository import Repository", "repository = Repository(Path(sys.argv[1]))"]
+    lines += ["try:", *(f"    {line}" for line in script.splitlines())]
+    lines += ["except TowpathError as error:", "    print(type(error).__name__, error)"]
+    command = [sys.executable, "-c", "\n".join(lines), str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_git_that_was_ended_by_a_signal_has_answered_nothing(ada: Repository) -> None:
+    """The kernel ends it, here for a file beyond a limit: that is no fault of the repository, and may pass."""
+    script = "resource.setrlimit(resource.RLIMIT_FSIZE, (10, -1))\nrepository.commit([], None, {'a': b'x' * 99}, 'm')"
+    said = _limited(script, ada.root)
+    assert said.startswith("UnavailableError")
+    assert "SIGXFSZ" in said
+
+
+def test_git_that_cannot_be_started_is_unavailable(ada: Repository) -> None:
+    """A process with too many open files asks nothing, and nothing is taken for an answer."""
+    said = _limited("resource.setrlimit(resource.RLIMIT_NOFILE, (3, 99))\nrepository.main()", ada.root)
+    assert said.startswith("UnavailableError")
+    assert os.strerror(errno.EMFILE) in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_what_a_disk_says_through_git_is_no_answer(ada: Repository, tmp_path: Path) -> None:
+    """A git whose answer finds no room has not said that there is no such commit."""
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("git")} "$@" > /dev/full\n')
+    wrapper.chmod(0o755)
+    full = replace(ada, environment={"PATH": f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"})
+    assert ada.resolve("HEAD")
+    with pytest.raises(UnavailableError, match=os.strerror(errno.ENOSPC)):
+        full.resolve("HEAD")
 
 
 def test_uncommitted_and_untracked_files_make_a_repository_unclean(ada: Repository) -> None:
@@ -316,3 +359,23 @@ def test_every_failure_of_git_is_one_of_ours(ada: Repository) -> None:
     """A refused command carries git's words."""
     with pytest.raises(TowpathError, match="git cat-file failed"):
         ada.git.run("cat-file", "blob", "0" * 40)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"error: RPC failed; HTTP 500 curl 22\nfatal: expected flush after ref listing",
+        b"fatal: unable to access 'http://host/': The requested URL returned error: 429",
+        b"fatal: protocol error: bad line length character: <htm",
+        b"fatal: premature end of pack file, 20 bytes missing",
+    ],
+)
+def test_a_remote_that_fails_over_http_may_be_asked_again(words: bytes) -> None:
+    """A web server's troubles are no fault of this clone: the error is the one that may be repeated."""
+    assert isinstance(failure(("fetch",), words), UnavailableError)
+
+
+def test_a_push_whose_answer_is_lost_is_not_said_to_be_refused() -> None:
+    """It may have been taken: the error is the one after which one looks again."""
+    lost = b"!\tabc:refs/heads/main\t[remote failure] (remote failed to report status)\n"
+    assert isinstance(rejection(lost, b"error: failed to push some refs"), UnavailableError)
