@@ -5,11 +5,13 @@ from pathlib import PurePosixPath
 
 from towpath_gitops import layout
 from towpath_gitops.errors import InvalidFileError, NotFoundError
+from towpath_gitops.promotion.pictures import PICTURES
 from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Kind, gate_digest
 from towpath_gitops.records.parsing import load_yaml, parse_json, parse_yaml
 from towpath_gitops.records.policy import Policy
+from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
 
 
@@ -64,10 +66,19 @@ def champion(repository: Repository, commit: str, model: str) -> str | None:
     Raises:
         InvalidFileError: that environment file or the policy is broken.
     """
-    last = policy(repository, commit).last.name
-    text = repository.read(commit, layout.environment_path(last, model))
-    found = parse_deployment(text, source=layout.environment_path(last, model)) if text is not None else None
-    return found.release.id if found and found.release else None
+    found = crowned(repository, commit, model)
+    return found.id if found else None
+
+
+def crowned(repository: Repository, commit: str, model: str) -> Release | None:
+    """Return the release that a commit declares in the last environment; None when nothing is.
+
+    Raises:
+        InvalidFileError: that environment file or the policy is broken.
+    """
+    path = layout.environment_path(policy(repository, commit).last.name, model)
+    text = repository.read(commit, path)
+    return parse_deployment(text, source=path).declared if text is not None else None
 
 
 def evidence(repository: Repository, commit: str, release: str) -> dict[Kind, Evidence]:
@@ -78,6 +89,8 @@ def evidence(repository: Repository, commit: str, release: str) -> dict[Kind, Ev
     """
     found: dict[Kind, Evidence] = {}
     for path in repository.list(commit, layout.evidence_folder(short(release))):
+        if PurePosixPath(path).name in PICTURES:
+            continue
         name = PurePosixPath(path).stem
         item = parse_json(repository.read_bytes(commit, path) or b"", Evidence, source=path)
         if item.kind != name:

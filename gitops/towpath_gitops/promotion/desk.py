@@ -27,34 +27,47 @@ class ReleaseStore(Protocol):
         """Return the evidence that was published for a release, by kind."""
         ...
 
+    def signature(self, release: Release) -> bytes | None:
+        """Return the signature that was published for a release, or None."""
+        ...
 
-class Verification(Protocol):
-    """One verification that was recorded."""
+
+class Testimony(Protocol):
+    """One line of the history: a release was applied, verified or passed over."""
 
     @property
     def release(self) -> str:
-        """The release that was verified."""
+        """The id of the release that it speaks of."""
+        ...
+
+    @property
+    def commit(self) -> str:
+        """The commit of main that declared the release."""
         ...
 
     @property
     def verdict(self) -> Verdict | None:
-        """What the verification said."""
+        """What the verification said; None when it was none."""
         ...
 
     @property
     def time(self) -> datetime:
-        """When it said so."""
+        """When it was written down."""
         ...
 
 
 class History(Protocol):
     """What ran where and how it fared; fulfilled by `delivery.ledger.Ledger`."""
 
-    def verified(self, environment: str, model: str) -> Sequence[Verification]:
+    def entries(self, environment: str, model: str | None = None) -> Sequence[Testimony]:
+        """Return all that is known of an environment, oldest first."""
+        ...
+
+    def verified(self, environment: str, model: str) -> Sequence[Testimony]:
         """Return the latest verification of each release where it is green, newest first."""
         ...
 
-    def last_verified(self, environment: str, model: str, release: str) -> Verification | None:
+    def last_verified(self, environment: str, model: str, release: str) -> Testimony | None:
         """Return the latest verification of a release in an environment, whatever it said."""
         ...
 

@@ -1,23 +1,29 @@
-"""May this release enter this environment? Pure: facts go in, reasons against it come out; none means yes.
+"""May this release enter this environment? Pure: facts go in, requirements come out, each met or not.
 
-One rule is one function in `RULES`. A reason says what is wrong and what would mend it.
+One rule is one function in `RULES`, which says for each type of change what is asked of it. A requirement that is not
+met says what is wrong and what would mend it: as a reason it stands in reviews and decision documents, beside those
+that are met in what `towpath policy explain` prints.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
+from towpath_gitops.promotion.freezes import frozen, thaw
 from towpath_gitops.records.base import Name, Record, format_duration, short
-from towpath_gitops.records.deployment import Deployment
+from towpath_gitops.records.deployment import ChangeType, Deployment
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict
 from towpath_gitops.records.policy import Environment, Policy
 from towpath_gitops.records.release import Release
 
 # Clocks of two machines may differ by this much before evidence counts as dated in the future.
 CLOCK_SKEW: Final = timedelta(minutes=1)
+_PATIENCE: Final = 5  # waits in a row, such as a freeze that begins while a release still soaks
 
 
 class Reason(Record):
@@ -30,6 +36,36 @@ class Reason(Record):
     def __str__(self) -> str:
         """Say what is wrong, and then what would mend it."""
         return f"{self.what.rstrip('.')}. {self.mend}".rstrip()
+
+
+class Standing(StrEnum):
+    """Whether a requirement is met; `waiting` when it is not, but time alone will meet it."""
+
+    MET = "met"
+    MISSING = "missing"
+    WAITING = "waiting"
+
+
+class Requirement(Reason):
+    """One line of what is asked of a change, and how it stands."""
+
+    standing: Standing
+    at: AwareDatetime | None = Field(default=None, description="when time alone will have met what is waiting")
+
+    @property
+    def reason(self) -> Reason:
+        """What it says against the change, when it is not met."""
+        return Reason(rule=self.rule, what=self.what, mend=self.mend)
+
+
+def met(rule: str, what: str) -> Requirement:
+    """Return a requirement that is met."""
+    return Requirement(rule=rule, what=what, standing=Standing.MET)
+
+
+def missing(rule: str, what: str, mend: str = "") -> Requirement:
+    """Return a requirement that is not met until somebody does something."""
+    return Requirement(rule=rule, what=what, mend=mend, standing=Standing.MISSING)
 
 
 @dataclass(frozen=True)
@@ -53,6 +89,7 @@ class Case:
     champion: str | None  # what the last environment declares now
     upstream: Upstream
     now: datetime
+    change: ChangeType = ChangeType.PROMOTE
 
     @property
     def demands(self) -> Environment | None:
@@ -65,167 +102,255 @@ class Case:
         return self.policy.upstream(self.deployment.environment) if self.demands else None
 
 
-Rule = Callable[[Case], Iterator[Reason]]
+Rule = Callable[[Case], Iterator[Requirement]]
+
+
+def requirements(case: Case) -> tuple[Requirement, ...]:
+    """Return everything that is asked of the change, in the order in which people think of it, met or not.
+
+    What only matters once something else is met is not listed before.
+    """
+    return tuple(line for rule in RULES[case.change] for line in rule(case))
 
 
 def eligible(case: Case) -> tuple[Reason, ...]:
-    """Return every reason why the release may not enter the environment now; empty when it may."""
-    return tuple(reason for rule in RULES for reason in rule(case))
+    """Return every reason why the change may not be made now; empty when it may."""
+    return tuple(line.reason for line in requirements(case) if line.standing is not Standing.MET)
 
 
-def _known(case: Case) -> Iterator[Reason]:
+def eligible_from(case: Case) -> datetime | None:
+    """Return the first moment from `case.now` on at which the change may be made if only time passes; None: never."""
+    for _ in range(_PATIENCE):
+        lines = requirements(case)
+        if all(line.standing is Standing.MET for line in lines):
+            return case.now
+        moments = [line.at for line in lines if line.at is not None]
+        if not moments or any(line.standing is Standing.MISSING for line in lines):
+            return None
+        case = replace(case, now=max(moments))
+    return None
+
+
+# --- rules --------------------------------------------------------------------------------------------------------
+
+
+def _known(case: Case) -> Iterator[Requirement]:
     if case.demands is None:
         known = ", ".join(environment.name for environment in case.policy.environments)
-        yield Reason(
-            rule="environment",
-            what=f"The policy has no environment “{case.deployment.environment}” (it has {known})",
-            mend="Add it to gitops/policy.yaml.",
+        yield missing(
+            "environment",
+            f"The policy has no environment “{case.deployment.environment}” (it has {known})",
+            "Add it to gitops/policy.yaml.",
         )
 
 
-def _swap(case: Case) -> Iterator[Reason]:
-    yield from swap(case.deployment, case.replaces)
+def _new(case: Case) -> Iterator[Requirement]:
+    declared = case.deployment.release
+    if declared and declared.id == case.release.id:
+        what = f"{case.deployment.environment} declares {case.release} already"
+        yield missing("declared", what, "There is nothing to change.")
 
 
-def swap(deployment: Deployment, replaces: str | None) -> Iterator[Reason]:
-    """Object when the release that a change says it replaces is not the one that main declares now."""
+def _swap(case: Case) -> Iterator[Requirement]:
+    yield swap(case.deployment, case.replaces)
+
+
+def swap(deployment: Deployment, replaces: str | None) -> Requirement:
+    """Ask that the release that a change says it replaces is the one that main declares now."""
     declared = deployment.release.id if deployment.release else None
-    if replaces != declared:
-        yield Reason(
-            rule="compare_and_swap",
-            what=f"It replaces {_name(replaces)}, but {deployment.environment} now declares {_name(declared)}",
-            mend="Propose it again: what was compared and approved was another change.",
-        )
+    if replaces == declared:
+        what = f"It replaces what {deployment.environment} declares now: {_name(declared)}"
+        return met("compare_and_swap", what)
+    return missing(
+        "compare_and_swap",
+        f"It replaces {_name(replaces)}, but {deployment.environment} now declares {_name(declared)}",
+        "Propose it again: what was compared and approved was another change.",
+    )
 
 
-def _blocked(case: Case) -> Iterator[Reason]:
-    hold = case.deployment.hold
-    if hold and case.release.id in hold.blocked:
-        yield Reason(
-            rule="blocked",
-            what=f"{case.release} is blocked in {case.deployment.environment} since {hold.since:%Y-%m-%d %H:%M} "
-            f"by {hold.by}: {hold.reason}",
-            mend="Train a release without the fault.",
-        )
+def _blocked(case: Case) -> Iterator[Requirement]:
+    hold, place = case.deployment.hold, case.deployment.environment
+    if hold is None or case.release.id not in hold.blocked:
+        yield met("blocked", f"It is not blocked in {place}")
+        return
+    yield missing(
+        "blocked",
+        f"{case.release} is blocked in {place} since {hold.since:%Y-%m-%d %H:%M} by {hold.by}: {hold.reason}",
+        "Train a release without the fault.",
+    )
 
 
-def _evidence(case: Case) -> Iterator[Reason]:
+def _freeze(case: Case) -> Iterator[Requirement]:
+    """Ask that no freeze holds. Rollbacks and holds never ask: the way back is always open."""
+    freezes, place = case.demands.freeze if case.demands else (), case.deployment.environment
+    holding, free = frozen(freezes, case.now), thaw(freezes, case.now)
+    if holding is None:
+        if freezes:
+            yield met("freeze", f"No freeze of {place} holds now")
+        return
+    local = holding.until.astimezone(ZoneInfo(holding.freeze.timezone))
+    what = f"{place} is frozen until {local:%Y-%m-%d %H:%M} {holding.freeze.timezone}: {holding.freeze.name}"
+    if free is None:
+        yield missing("freeze", what, "One freeze follows another: change the policy.")
+        return
+    mend = f"Wait until {_moment(free)}. A rollback is never frozen."
+    yield Requirement(rule="freeze", what=what, mend=mend, standing=Standing.WAITING, at=free)
+
+
+def _lane(case: Case) -> Iterator[Requirement]:
+    lane = case.policy.hotfix
+    if lane is None:
+        mend = "Promote it through every environment, or add `hotfix: {approvals: 2}` to gitops/policy.yaml."
+        yield missing("hotfix", "The policy has no lane for hotfixes", mend)
+        return
+    before = case.before.name if case.before else "the environments before"
+    yield met("hotfix", f"It goes around {before}: as a hotfix, which stays flagged in the ledger and in reports")
+    if lane.frozen:
+        yield from _freeze(case)
+
+
+def _beside(case: Case) -> Iterator[Requirement]:
+    declared, place = case.deployment.release, case.deployment.environment
+    if declared is None:
+        yield missing("champion_lane", f"{place} declares nothing to compare it with", f"Promote a release to {place}.")
+    elif declared.id == case.release.id:
+        yield missing("champion_lane", f"{case.release} is the champion of {place} itself", "Try another release.")
+
+
+def _evidence(case: Case) -> Iterator[Requirement]:
     for kind, lifetime in (case.demands.evidence if case.demands else {}).items():
         evidence = case.evidence.get(kind)
         if evidence is None:
-            yield Reason(
-                rule="evidence_missing",
-                what=f"There is no {kind} evidence for {case.release}",
-                mend=f"Missing evidence is never a pass: {_again(kind)}.",
-            )
+            mend = f"Missing evidence is never a pass: {again(kind)}."
+            yield missing("evidence_missing", f"There is no {kind} evidence for {case.release}", mend)
             continue
-        yield from _bound(case, kind, evidence)
-        yield from _green(kind, evidence)
-        yield from _fresh(case, kind, evidence, lifetime)
+        faults = [*_bound(case, kind, evidence), *_green(kind, evidence), *_fresh(case, kind, evidence, lifetime)]
+        yield from faults
+        if not faults:
+            until = evidence.created + lifetime
+            yield met("evidence", f"The {kind} evidence is green, and good until {_moment(until)}")
 
 
-def _bound(case: Case, kind: Kind, evidence: Evidence) -> Iterator[Reason]:
+def _bound(case: Case, kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
     if (evidence.release, evidence.model, evidence.kind) != (case.release.id, case.release.model, kind):
-        yield Reason(
-            rule="evidence_bound",
-            what=f"The {kind} evidence is {evidence.kind} evidence about {evidence.model} {short(evidence.release)}, "
+        yield missing(
+            "evidence_bound",
+            f"The {kind} evidence is {evidence.kind} evidence about {evidence.model} {short(evidence.release)}, "
             f"not about {case.release}",
-            mend=f"Make its own: {_again(kind)}.",
+            f"Make its own: {again(kind)}.",
         )
     before = case.before.name if case.before else None
     if evidence.environment not in {None, before}:
-        yield Reason(
-            rule="evidence_bound",
-            what=f"The {kind} evidence was measured in {evidence.environment}, not in {before or 'training'}",
-            mend=f"Measure it there: {_again(kind)}.",
+        yield missing(
+            "evidence_bound",
+            f"The {kind} evidence was measured in {evidence.environment}, not in {before or 'training'}",
+            f"Measure it there: {again(kind)}.",
         )
     if evidence.gates != case.gates.get(kind):
-        yield Reason(
-            rule="gates_changed",
-            what=f"The {kind} evidence was judged by other gates than model.yaml on main has now",
-            mend=f"Judge it again: {_again(kind)}.",
+        yield missing(
+            "gates_changed",
+            f"The {kind} evidence was judged by other gates than model.yaml on main has now",
+            f"Judge it again: {again(kind)}.",
         )
 
 
-def _green(kind: Kind, evidence: Evidence) -> Iterator[Reason]:
+def _green(kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
     if not evidence.findings:
-        yield Reason(rule="evidence_verdict", what=f"The {kind} evidence holds no finding", mend=f"{_again(kind)}.")
+        yield missing("evidence_verdict", f"The {kind} evidence holds no finding", f"{again(kind)}.")
     for finding in evidence.findings:
         if finding.verdict is not Verdict.PASS:
             more = f"About {finding.needed_rows:,} rows would settle it." if finding.needed_rows else ""
-            yield Reason(
-                rule="evidence_verdict",
-                what=f"{kind}: {finding.gate}: {finding.verdict}: {finding.message.rstrip('.')}",
-                mend=more or "Mend the model or its data, then train again.",
+            yield missing(
+                "evidence_verdict",
+                f"{kind}: {finding.gate}: {finding.verdict}: {finding.message.rstrip('.')}",
+                more or "Mend the model or its data, then train again.",
             )
 
 
-def _fresh(case: Case, kind: Kind, evidence: Evidence, lifetime: timedelta) -> Iterator[Reason]:
+def _fresh(case: Case, kind: Kind, evidence: Evidence, lifetime: timedelta) -> Iterator[Requirement]:
     age = case.now - evidence.created
     if age > lifetime:
-        yield Reason(
-            rule="evidence_expired",
-            what=f"The {kind} evidence is of {evidence.created:%Y-%m-%d %H:%M}; "
-            f"it is good for {format_duration(lifetime)}",
-            mend=f"Renew it: {_again(kind)}.",
+        yield missing(
+            "evidence_expired",
+            f"The {kind} evidence is of {evidence.created:%Y-%m-%d %H:%M}; it is good for {format_duration(lifetime)}",
+            f"Renew it: {again(kind)}.",
         )
     if age < -CLOCK_SKEW:
-        yield Reason(
-            rule="evidence_future",
-            what=f"The {kind} evidence is dated in the future: {evidence.created:%Y-%m-%d %H:%M}",
-            mend="Set the clock of the machine that made it, and make it again.",
+        yield missing(
+            "evidence_future",
+            f"The {kind} evidence is dated in the future: {evidence.created:%Y-%m-%d %H:%M}",
+            "Set the clock of the machine that made it, and make it again.",
         )
 
 
-def _champion(case: Case) -> Iterator[Reason]:
+def _champion(case: Case) -> Iterator[Requirement]:
     evidence = case.evidence.get(Kind.COMPARISON)
-    demanded = case.demands is not None and Kind.COMPARISON in case.demands.evidence
-    if demanded and evidence is not None and evidence.champion != case.champion:
-        yield Reason(
-            rule="champion",
-            what=f"It was compared with {_name(evidence.champion)}, but {case.policy.last.name} now declares "
-            f"{_name(case.champion)}",
-            mend=f"Compare it with that: {_again(Kind.COMPARISON)}.",
-        )
+    if evidence is None or case.demands is None or Kind.COMPARISON not in case.demands.evidence:
+        return
+    last = case.policy.last.name
+    if evidence.champion == case.champion:
+        yield met("champion", f"It was compared with what {last} declares now: {_name(case.champion)}")
+        return
+    yield missing(
+        "champion",
+        f"It was compared with {_name(evidence.champion)}, but {last} now declares {_name(case.champion)}",
+        f"Compare it with that: {again(Kind.COMPARISON)}.",
+    )
 
 
-def _upstream(case: Case) -> Iterator[Reason]:
+def _upstream(case: Case) -> Iterator[Requirement]:
     if case.before is None or case.demands is None:
         return
-    name, since = case.before.name, case.upstream.healthy_since
-    if case.upstream.verdict is not Verdict.PASS:
-        said = (
-            f"its latest verification there says {case.upstream.verdict}" if case.upstream.verdict else "it never was"
-        )
-        yield Reason(
-            rule="upstream_verified",
-            what=f"{case.release} is not verified in {name}: {said}",
-            mend=f"Promote it to {name} and let it be verified there first.",
-        )
-    elif since is None:
-        yield Reason(
-            rule="upstream_serving",
-            what=f"{case.release} no longer serves in {name}, healthy and unreplaced",
-            mend=f"Promote it to {name} again, or promote what serves there.",
-        )
-    elif case.now - since < case.demands.soak:
-        ready = since + case.demands.soak
-        yield Reason(
-            rule="soak",
-            what=f"{case.release} has been healthy in {name} since {since:%Y-%m-%d %H:%M:%S}, "
-            f"shorter than the {format_duration(case.demands.soak)} that {case.demands.name} demands",
-            mend=f"Wait until {ready:%Y-%m-%d %H:%M:%S}.",
-        )
+    name, verdict, since = case.before.name, case.upstream.verdict, case.upstream.healthy_since
+    if verdict is not Verdict.PASS:
+        said = f"its latest verification there says {verdict}" if verdict else "it never was"
+        soak = f", and stay healthy for {format_duration(case.demands.soak)}" if case.demands.soak else ""
+        mend = f"Promote it to {name} and let it be verified there first{soak}."
+        yield missing("upstream_verified", f"{case.release} is not verified in {name}: {said}", mend)
+        return
+    yield met("upstream_verified", f"Its latest verification in {name} says pass")
+    if since is None:
+        mend = f"Promote it to {name} again, or promote what serves there."
+        yield missing("upstream_serving", f"{case.release} no longer serves in {name}, healthy and unreplaced", mend)
+        return
+    yield met("upstream_serving", f"It serves in {name}, healthy since {_moment(since)}")
+    yield from _soak(case, name, case.demands.soak, since)
 
 
-RULES: Final[tuple[Rule, ...]] = (_known, _swap, _blocked, _evidence, _champion, _upstream)
+def _soak(case: Case, before: str, soak: timedelta, since: datetime) -> Iterator[Requirement]:
+    if case.now - since >= soak:
+        if soak:
+            yield met("soak", f"It has soaked in {before} for the {format_duration(soak)} that are asked for")
+        return
+    ready = since + soak
+    what = (
+        f"{case.release} has been healthy in {before} since {since:%Y-%m-%d %H:%M:%S}, "
+        f"shorter than the {format_duration(soak)} that {case.deployment.environment} demands"
+    )
+    mend = f"Wait until {ready:%Y-%m-%d %H:%M:%S}."
+    yield Requirement(rule="soak", what=what, mend=mend, standing=Standing.WAITING, at=ready)
 
 
-def _again(kind: Kind) -> str:
-    """Return the command that makes evidence of a kind."""
+_EVIDENCE: Final[tuple[Rule, ...]] = (_blocked, _evidence, _champion)
+
+# What is asked of each type of change. Those that are not listed lead back: they ask for nothing that takes time.
+RULES: Final[Mapping[ChangeType, tuple[Rule, ...]]] = {
+    ChangeType.PROMOTE: (_known, _new, _swap, _freeze, *_EVIDENCE, _upstream),
+    ChangeType.HOTFIX: (_known, _new, _swap, _lane, *_EVIDENCE),
+    ChangeType.EXPERIMENT: (_known, _beside, _swap, _freeze, *_EVIDENCE, _upstream),
+    ChangeType.REPACKAGE: (_known, _swap, _freeze, _blocked),
+}
+
+
+def again(kind: Kind) -> str:
+    """Return the command that makes evidence of a kind, where RELEASE stands for one."""
     commands = {Kind.COMPARISON: "towpath compare RELEASE", Kind.VERIFICATION: "towpath reconcile"}
     return commands.get(kind, "towpath train")
 
 
 def _name(release: str | None) -> str:
     return short(release) if release else "nothing"
+
+
+def _moment(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,16 +1,45 @@
 """Why a change may not be made as things stand: the same question for whoever proposes it and whoever reviews it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from towpath_gitops.promotion import declared
+from towpath_gitops.promotion.change import Lane, subject
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import Case, Reason, Upstream, eligible, swap
-from towpath_gitops.promotion.safety import unsafe
+from towpath_gitops.promotion.eligibility import Case, Reason, Standing, Upstream, eligible, swap
+from towpath_gitops.promotion.safety import incompatible, unsafe
 from towpath_gitops.records.deployment import ChangeType, Deployment
 from towpath_gitops.records.evidence import Evidence, Kind
-from towpath_gitops.records.policy import Policy
+from towpath_gitops.records.policy import HotfixLane, Policy
 from towpath_gitops.records.release import Release
+
+
+@dataclass(frozen=True)
+class Docket:
+    """A change that is judged, and all that it is judged by."""
+
+    desk: Desk
+    main: str
+    before: Deployment
+    after: Deployment
+    evidence: Mapping[Kind, Evidence]
+    now: datetime
+
+    @property
+    def release(self) -> Release:
+        """The release that the change is about."""
+        release = subject(self.before, self.after)
+        if release is None:
+            message = "a deployment without a release changes nothing"
+            raise ValueError(message)
+        return release
+
+    @property
+    def replaces(self) -> str | None:
+        """The release that the change says it replaces."""
+        return self.after.change.replaces if self.after.change else None
 
 
 def objections(  # noqa: PLR0913 (the facts are few, and none follows from another)
@@ -18,40 +47,107 @@ def objections(  # noqa: PLR0913 (the facts are few, and none follows from anoth
 ) -> tuple[Reason, ...]:
     """Return why what main declares as `before` may not become `after`; empty when it may.
 
-    A rollback has its own lane: no evidence and no soak, but a release that is known to work there.
+    What leads back has its own lane: no evidence, no soak and no freeze, but a rollback needs a release that is known
+    to work there.
 
     Raises:
         UnavailableError: the registry does not answer.
         InvalidFileError, NotFoundError: main's policy or model.yaml is broken or missing.
         ValueError: `after` declares nothing.
     """
-    release, change = after.declared, after.change
-    if release is None or change is None:
+    if after.change is None or after.declared is None:
         message = "a deployment without a release changes nothing"
         raise ValueError(message)
-    if change.type is ChangeType.ROLLBACK:
-        return (*swap(before, change.replaces), *unsafe(desk, before, release))
+    return tuple(_JUDGES[after.change.type](Docket(desk, main, before, after, evidence, now)))
+
+
+def case_of(  # noqa: PLR0913 (as above)
+    desk: Desk,
+    main: str,
+    before: Deployment,
+    release: Release,
+    *,
+    change: ChangeType,
+    replaces: str | None,
+    evidence: Mapping[Kind, Evidence],
+    now: datetime,
+) -> Case:
+    """Return all that the eligibility of `release` for what main declares as `before` depends on.
+
+    Raises:
+        InvalidFileError, NotFoundError: main's policy or model.yaml is broken or missing.
+    """
     policy = declared.policy(desk.repository, main)
-    case = Case(
+    return Case(
         policy=policy,
         deployment=before,
         release=release,
-        replaces=change.replaces,
+        replaces=replaces,
         evidence=evidence,
         gates=declared.gates(desk.repository, main),
         champion=declared.champion(desk.repository, main, before.model),
         upstream=_upstream(desk, policy, before.environment, release),
         now=now,
+        change=change,
     )
-    return eligible(case)
 
 
-def approvals_needed(policy: Policy, environment: str, change: ChangeType) -> int:
-    """Return how many approvals the policy asks of a change."""
-    if change is ChangeType.ROLLBACK:
+def approvals_needed(policy: Policy, environment: str, lane: Lane) -> int:
+    """Return how many approvals the policy asks of a change that takes a lane into an environment.
+
+    A hotfix never needs fewer than a promotion, nor fewer than two, be there a lane for it or not.
+    """
+    if lane is Lane.BACK:
         return policy.rollback.approvals
     demands = policy.environment(environment)
-    return demands.approvals if demands else 1
+    forward = demands.approvals if demands else 1
+    return max(forward, (policy.hotfix or HotfixLane()).approvals) if lane is Lane.HOTFIX else forward
+
+
+# --- one judge for each type of change ----------------------------------------------------------------------------
+
+
+def _forward(docket: Docket) -> Iterable[Reason]:
+    change = docket.after.change
+    assert change is not None  # noqa: S101 (narrows the type: `objections` looked)
+    return eligible(
+        case_of(
+            docket.desk,
+            docket.main,
+            docket.before,
+            docket.release,
+            change=change.type,
+            replaces=docket.replaces,
+            evidence=docket.evidence,
+            now=docket.now,
+        )
+    )
+
+
+def _back(docket: Docket) -> Iterable[Reason]:
+    return (*_swapped(docket), *unsafe(docket.desk, docket.before, docket.release))
+
+
+def _swapped(docket: Docket) -> Iterable[Reason]:
+    line = swap(docket.before, docket.replaces)
+    return () if line.standing is Standing.MET else (line.reason,)
+
+
+def _experiment(docket: Docket) -> Iterable[Reason]:
+    """A challenger gets real requests: it must be as eligible as a promotion, and take what callers send already."""
+    if docket.after.experiment is None:
+        return _swapped(docket)
+    return (*_forward(docket), *incompatible(docket.desk, docket.before, docket.release))
+
+
+_JUDGES: Final[Mapping[ChangeType, Callable[[Docket], Iterable[Reason]]]] = {
+    ChangeType.PROMOTE: _forward,
+    ChangeType.HOTFIX: _forward,
+    ChangeType.REPACKAGE: _forward,
+    ChangeType.EXPERIMENT: _experiment,
+    ChangeType.ROLLBACK: _back,
+    ChangeType.HOLD: _swapped,
+}
 
 
 def _upstream(desk: Desk, policy: Policy, environment: str, release: Release) -> Upstream:

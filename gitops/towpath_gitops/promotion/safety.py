@@ -1,27 +1,53 @@
 """May one go back to this release? It must have been verified here, exist, answer the same callers, not be blocked."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Final, NamedTuple
 
 from towpath_gitops import layout
-from towpath_gitops.errors import DigestMismatchError, InvalidFileError, NotFoundError, RefusedError
+from towpath_gitops.errors import DigestMismatchError, InvalidFileError, NotFoundError, RefusedError, UnavailableError
+from towpath_gitops.promotion import declared
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.records.artifact import SIGNATURE
-from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
 
+_ANOTHER: Final = "Choose another release."
+
 
 def unsafe(desk: Desk, deployment: Deployment, to: Release) -> tuple[Reason, ...]:
     """Return every reason why the environment, as `deployment` declares it, may not go back to `to`.
 
     Raises:
-        UnavailableError: the registry does not answer.
+        UnavailableError: the registry does not answer, and the release's files are not here.
     """
     return tuple(_reasons(desk, deployment, to))
+
+
+class Return(NamedTuple):
+    """One release that the environment ran before, and every reason why it may not go back to it; none: it may."""
+
+    release: Release
+    reasons: tuple[Reason, ...]
+
+
+def safe_returns(desk: Desk, deployment: Deployment, *, at_most: int = 5) -> list[Return]:
+    """Return the releases that the environment could go back to, in the order in which a rollback would try them.
+
+    Candidates are the releases that the ledger knows there, but for the one that is declared: first those whose latest
+    verification is green, newest first, then the others, which never are safe and whose reasons say why. Only the
+    first `at_most` are looked at: each look may fetch an artifact.
+
+    Raises:
+        UnavailableError: the registry does not answer.
+        LedgerError: the ledger's chain is broken.
+    """
+    return list(islice(_returns(desk, deployment), at_most))
 
 
 def rollback_target(desk: Desk, deployment: Deployment) -> Release:
@@ -31,25 +57,37 @@ def rollback_target(desk: Desk, deployment: Deployment) -> Release:
         RefusedError: there is none; says for each candidate why not.
         UnavailableError: the registry does not answer.
     """
-    current = deployment.release.id if deployment.release else None
-    objections: list[str] = []
-    for entry in desk.history.verified(deployment.environment, deployment.model):
-        if entry.release == current:
-            continue
-        try:
-            candidate = desk.store.find(deployment.model, entry.release)
-        except NotFoundError:
-            objections.append(f"  {short(entry.release)}: the registry does not hold it any more.")
-            continue
-        reasons = unsafe(desk, deployment, candidate)
-        if not reasons:
-            return candidate
-        objections += [f"  {candidate}: {reason}" for reason in reasons]
+    passed_over: list[Return] = []
+    for candidate in _returns(desk, deployment):
+        if not candidate.reasons:
+            return candidate.release
+        passed_over.append(candidate)
+    lines = [f"  {candidate.release}: {reason}" for candidate in passed_over for reason in candidate.reasons]
     raise RefusedError(
         f"There is no release that {deployment.environment} could safely go back to",
-        why="\n".join(objections) or "No other release was ever verified there.",
+        why="\n".join(lines) or "No other release was ever verified there.",
         hint="Train a release without the fault and promote it.",
     )
+
+
+def _returns(desk: Desk, deployment: Deployment) -> Iterator[Return]:
+    environment, model = deployment.environment, deployment.model
+    current = deployment.release.id if deployment.release else None
+    mentions: dict[str, str] = {}
+    for entry in (*desk.history.verified(environment, model), *reversed(desk.history.entries(environment, model))):
+        mentions.setdefault(entry.release, entry.commit)
+    for known, commit in mentions.items():
+        release = _declared(desk, deployment, known, commit)
+        if release is not None and known != current:
+            yield Return(release, unsafe(desk, deployment, release))
+
+
+def _declared(desk: Desk, deployment: Deployment, known: str, commit: str) -> Release | None:
+    """Return a release as main once declared it: the registry may have forgotten it."""
+    with suppress(NotFoundError, InvalidFileError):
+        found = declared.deployment(desk.repository, commit, deployment.environment, deployment.model).declared
+        return found if found and found.id == known else None
+    return None
 
 
 def _reasons(desk: Desk, deployment: Deployment, to: Release) -> Iterator[Reason]:
@@ -63,26 +101,37 @@ def _reasons(desk: Desk, deployment: Deployment, to: Release) -> Iterator[Reason
             mend="Go back to one that was, or promote it.",
         )
     if to.id in deployment.blocked:
-        yield Reason(rule="blocked", what=f"{to} is blocked in {environment}", mend="Go back to another.")
+        yield Reason(rule="blocked", what=f"{to} is blocked in {environment}", mend=_ANOTHER)
+    yield from incompatible(desk, deployment, to)
+
+
+def incompatible(desk: Desk, deployment: Deployment, to: Release) -> tuple[Reason, ...]:
+    """Return why `to` could not answer those who call the environment now: its files are gone, or it takes other input.
+
+    Raises:
+        UnavailableError: the registry does not answer, and the release's files are not here.
+    """
     try:
+        with suppress(UnavailableError):  # the way back also works without the registry, when the bytes are here
+            desk.store.find(to.model, to.id)
         target = _signature(desk, to)
     except (NotFoundError, DigestMismatchError, InvalidFileError) as error:
-        yield Reason(rule="artifact", what=f"{to} cannot be fetched: {error.what}", mend="Go back to another.")
-        return
-    yield from _incompatible(desk, deployment, to, target)
+        return (Reason(rule="artifact", what=f"{to} cannot be fetched: {error.what}", mend=_ANOTHER),)
+    breaks = _breaks(desk, deployment, target, to)
+    return tuple(
+        Reason(rule="signature", what=f"{to} would fail its callers: {each}", mend=_ANOTHER) for each in breaks
+    )
 
 
-def _incompatible(desk: Desk, deployment: Deployment, to: Release, target: Signature) -> Iterator[Reason]:
+def _breaks(desk: Desk, deployment: Deployment, target: Signature, to: Release) -> tuple[str, ...]:
     """Compare with what callers send now. Equal schemas need no look at the bad release, whose files may be gone."""
     current = deployment.declared
     if current is None or current.input_schema == to.input_schema:
-        return
+        return ()
     try:
-        breaks = target.breaks(_signature(desk, current))
+        return target.breaks(_signature(desk, current))
     except (NotFoundError, DigestMismatchError, InvalidFileError) as error:
-        breaks = (f"the schemas differ and that of {current} cannot be read: {error.what}",)
-    for message in breaks:
-        yield Reason(rule="signature", what=f"{to} would fail its callers: {message}", mend="Go back to another.")
+        return (f"the schemas differ and that of {current} cannot be read: {error.what}",)
 
 
 def _signature(desk: Desk, release: Release) -> Signature:

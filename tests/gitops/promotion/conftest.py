@@ -14,13 +14,17 @@ import pytest
 from towpath_gitops import layout
 from towpath_gitops.delivery.ledger import Event, Fact, Ledger
 from towpath_gitops.errors import NotFoundError
+from towpath_gitops.forges.base import Pull
 from towpath_gitops.forges.local import LocalForge
 from towpath_gitops.promotion.change import promote
 from towpath_gitops.promotion.desk import Desk
+from towpath_gitops.promotion.proposal import propose_promotion
+from towpath_gitops.promotion.review import merge_reviewed, review
 from towpath_gitops.records.artifact import check_artifact, manifest_digest
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import ChangeType, edited, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict, gate_digest
+from towpath_gitops.records.figures import ComparisonFigures
 from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
@@ -69,6 +73,65 @@ SIGNATURE: dict[str, Any] = {
 }
 
 
+_FOOTPRINT: dict[str, Any] = {"engine": "onnx", "one_row_ms": 0.03, "hundred_rows_ms": 1.2, "cpu_s_per_million": 12.0}
+_FOOTPRINT |= {"artifact_bytes": 250_000, "memory_bytes": 12_300_000}
+_BINS = [{"predicted": 0.15, "observed": 0.2, "rows": 700}, {"predicted": 0.6, "observed": 0.55, "rows": 300}]
+# A comparison with everything in it.
+COMPARED: dict[str, Any] = {
+    "rivals": {
+        "task": "binary",
+        "rows": 28000,
+        "window": ["2013-04-01T00:00:00+00:00", "2013-05-31T23:00:00+00:00"],
+        "metrics": [
+            {
+                "metric": "roc_auc",
+                "label": "ROC AUC",
+                "greater_is_better": True,
+                "champion": 0.6512,
+                "challenger": 0.7023,
+                "difference": 0.0511,
+                "interval": [0.0411, 0.0612],
+                "margin": 0.01,
+            },
+            {
+                "metric": "log_loss",
+                "label": "log loss",
+                "greater_is_better": False,
+                "champion": 0.4,
+                "challenger": 0.42,
+                "difference": 0.02,
+                "interval": [0.01, 0.03],
+            },
+        ],
+        "replay": {
+            "rows": 10000,
+            "digest": digest_of("replay"),
+            "window": ["2013-04-01T00:00:00+00:00", "2013-05-31T23:00:00+00:00"],
+            "unanswered": 3,
+            "flips": 1234,
+            "corrected": 700,
+            "spoiled": 534,
+            "segments": [
+                {"column": "origin", "value": "JFK", "rows": 3000, "flips": 600, "interval": [0.18, 0.21]},
+                {"column": "origin", "value": "LGA", "rows": 7000, "flips": 634, "interval": [0.08, 0.1]},
+            ],
+        },
+        "champion": {"error": 0.012, "interval": [0.008, 0.019], "bins": _BINS},
+        "challenger": {"error": 0.034, "interval": [0.028, 0.041], "bins": _BINS},
+    },
+    "footprints": {"champion": _FOOTPRINT, "challenger": _FOOTPRINT | {"one_row_ms": 0.045}},
+    "price": {"amount": 0.036, "currency": "USD"},
+}
+# The least that the figures of each kind hold.
+_DETAILS: dict[Kind, dict[str, Any]] = {
+    Kind.EVALUATION: {"rows": 100, "window": [None, None], "metrics": {}},
+    Kind.COMPARISON: {
+        "silence": "There is no champion",
+        "footprints": {"challenger": _FOOTPRINT},
+    },
+}
+
+
 class FolderStore:
     """Releases in a folder: the smallest store that keeps the promises of a registry."""
 
@@ -104,6 +167,11 @@ class FolderStore:
         """Return the evidence beside the release."""
         paths = (self.root / str(release.version)).glob("evidence-*.json")
         return {item.kind: item for path in paths if (item := Evidence.model_validate_json(path.read_text()))}
+
+    def signature(self, release: Release) -> bytes | None:
+        """Return the signature beside the release."""
+        path = self.root / str(release.version) / "release.sig"
+        return path.read_bytes() if path.exists() else None
 
     def publish(self, release: Release, evidence: Evidence) -> None:
         """Keep evidence beside the release."""
@@ -153,7 +221,7 @@ class World:
             artifact=manifest_digest(folder),
             input_schema=Signature.model_validate(signature).digest,
             data=digest_of(version),
-            code=f"{version:040x}",
+            code=fields.pop("code", f"{version:040x}"),
             **fields,
         )
         (folder.parent / "release.json").write_text(release.model_dump_json(by_alias=True))
@@ -166,6 +234,7 @@ class World:
         finding = Finding(gate="roc_auc ≥ 0.68", verdict=Verdict.PASS, message="It is 0.71", measured=0.71, limit=0.68)
         gates = gate_digest(load_yaml(MODEL, source="model.yaml"), kind)
         values = {"gates": gates, "created": self.now - timedelta(hours=1), "findings": (finding,)}
+        values["details"] = _DETAILS.get(kind, {})
         return Evidence(kind=kind, model="flights", release=release.id, **(values | fields))
 
     def push(self, edits: Mapping[str, str | None], message: str = "By hand") -> str:
@@ -201,11 +270,49 @@ class World:
         facts = [Fact(event=Event.APPLIED, **common)] if applied else []
         Ledger(self.ada).append(*facts, Fact(event=Event.VERIFIED, verdict=verdict, **common))
 
+    def promote(self, release: Release, environment: str = "staging", **options: Any) -> Pull:  # noqa: ANN401 (as above)
+        """Let Ada propose a promotion."""
+        fields = {"environment": environment, "release": release, "reason": "retrain", "now": self.now}
+        return propose_promotion(self.desk(), **(fields | options))
+
+    def amend(self, pull: Pull, edits: Mapping[str, Any], who: str = "ada") -> None:
+        """Put a commit on top of a proposal's branch; a function edits the file's text, None removes it."""
+        repository = self.person(who)
+        repository.fetch()
+        head = repository.tip(f"refs/heads/{pull.branch}") or ""
+        data = {}
+        for path, edit in edits.items():
+            text = edit(repository.read(head, path)) if callable(edit) else edit
+            data[path] = None if text is None else text.encode()
+        repository.push(repository.commit([head], head, data, "Amend"), f"refs/heads/{pull.branch}", head)
+
+    def rules(self, pull: Pull) -> set[str]:
+        """Return the rules by which review refuses a pull request now."""
+        return {reason.rule for reason in review(self.desk(), pull.number, now=self.now).reasons}
+
+    def merge(self, pull: Pull) -> Pull:
+        """Let Grace approve and Ada merge."""
+        self.desk("grace").forge.approve(pull.number)
+        return merge_reviewed(self.desk(), pull.number, now=self.now)
+
+    def policy(self, old: str, new: str) -> None:
+        """Edit main's policy."""
+        self.ada.fetch()
+        text = self.ada.read(self.ada.main(), layout.POLICY) or ""
+        assert old in text
+        self.push({layout.POLICY: text.replace(old, new)})
+
     def declared(self, environment: str) -> Release | None:
         """Return what main declares."""
         self.ada.fetch()
         path = layout.environment_path(environment, "flights")
         return parse_deployment(self.ada.read(self.ada.main(), path) or "", source=path).declared
+
+
+@pytest.fixture
+def compared() -> ComparisonFigures:
+    """Return what a comparison of two releases found, with everything in it."""
+    return ComparisonFigures.model_validate(COMPARED)
 
 
 @pytest.fixture(scope="session")
@@ -230,3 +337,26 @@ def world(world_template: Path, tmp_path: Path) -> World:
     folder = tmp_path / "world"
     shutil.copytree(world_template, folder)
     return World(folder, FolderStore(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def served_template(world_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world in which the first release ran everywhere, the second runs, and a third is ready for staging."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(world_template, folder / "world")
+    world = World(folder / "world", FolderStore(folder / "store"))
+    first, second, third = (world.register(version) for version in (1, 2, 3))
+    for environment in ("staging", "production"):
+        for release, ago in ((first, 4), (second, 3)):
+            world.declare(environment, release)
+            world.record(environment, release, ago=timedelta(hours=ago))
+    for release in (first, third):
+        world.store.publish(release, world.evidence(release, Kind.COMPARISON, champion=second.id))
+    return folder
+
+
+@pytest.fixture
+def served_world(served_template: Path, tmp_path: Path) -> World:
+    """A world of one's own in which two releases have served and a third is ready."""
+    shutil.copytree(served_template, tmp_path, dirs_exist_ok=True)
+    return World(tmp_path / "world", FolderStore(tmp_path / "store"))

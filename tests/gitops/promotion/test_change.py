@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath_gitops.errors import InvalidFileError, RefusedError
-from towpath_gitops.promotion.change import one_line, promote, rollback
+from towpath_gitops.promotion.change import (
+    Lane,
+    experiment,
+    hold,
+    lane,
+    one_line,
+    promote,
+    repackage,
+    rollback,
+    subject,
+)
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import ChangeType, Deployment, edited, parse_deployment
 from towpath_gitops.records.release import Release
@@ -72,6 +82,25 @@ def test_what_makes_no_sense_is_refused(empty: Deployment) -> None:
         rollback(empty, FIRST, "x", "ada@example.org", NOW)
 
 
+def test_nothing_is_held_tried_or_repackaged_where_nothing_serves(empty: Deployment) -> None:
+    """An empty environment has no champion; the error says to promote first."""
+    for edit in (
+        lambda: hold(empty, FIRST, "x", "ada@example.org", NOW),
+        lambda: experiment(empty, FIRST, mode="ab", share=0.1, reason="x", evidence=None),
+        lambda: repackage(empty, f"x@{digest_of(1)}", "x"),
+    ):
+        with pytest.raises(RefusedError, match="Nothing is declared"):
+            edit()
+    assert subject(empty, empty) is None
+
+
+def test_a_hotfix_is_a_promotion_by_another_name(empty: Deployment) -> None:
+    """It writes the very same fields, and goes by a lane of its own."""
+    plain, hot = promote(empty, FIRST, "a", None), promote(empty, FIRST, "a", None, hotfix=True)
+    assert hot.change == plain.change.model_copy(update={"type": ChangeType.HOTFIX})
+    assert (lane(empty, plain), lane(empty, hot)) == (Lane.FORWARD, Lane.HOTFIX)
+
+
 @pytest.mark.parametrize("reason", ["", "  ", "a\nb", "a\x00b", "a\x85b", "a\u2028b", "a\u202eb", "x" * 501])
 def test_a_reason_is_one_visible_line(empty: Deployment, reason: str) -> None:
     """Line breaks of any kind, invisible controls and essays are refused with a hint."""
@@ -91,6 +120,20 @@ def test_hostile_reasons_are_refused_or_survive_byte_for_byte(reason: str) -> No
     read = parse_deployment(edited(TEXT, after, source="x.yaml"), source="x.yaml")
     assert read == after
     assert read.change.reason == line
+
+
+@given(reason=st.text(max_size=40), by=st.text(max_size=40))
+def test_hostile_words_in_a_hold_are_refused_or_survive_byte_for_byte(reason: str, by: str) -> None:
+    """Why and by whom stand in the file as they were said, and add no key."""
+    serving = promote(parse_deployment(TEXT, source="x.yaml"), FIRST, "first", None)
+    text = edited(TEXT, serving, source="x.yaml")
+    try:
+        after = hold(serving, SECOND, reason, by, NOW)
+    except (InvalidFileError, ValueError):
+        return
+    read = parse_deployment(edited(text, after, source="x.yaml"), source="x.yaml")
+    assert read == after
+    assert (read.hold.by, read.hold.reason) == (by, reason.strip())
 
 
 @given(st.lists(st.sampled_from([1, 2, 3]), max_size=6))

@@ -8,11 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath_gitops.promotion.eligibility import Case, Reason, Upstream, eligible
+from towpath_gitops.promotion.eligibility import (
+    RULES,
+    Case,
+    Reason,
+    Standing,
+    Upstream,
+    eligible,
+    eligible_from,
+    requirements,
+)
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, Hold, PinnedRelease
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
-from towpath_gitops.records.policy import Policy
+from towpath_gitops.records.policy import HotfixLane, Policy
 from towpath_gitops.records.release import Release
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -178,3 +187,72 @@ def test_nothing_but_complete_green_evidence_passes(kinds: set[Kind], verdict: V
     evidence = {kind: _evidence(kind, findings=(_finding(verdict),)) for kind in kinds}
     complete = len(kinds) == 3 and verdict is Verdict.PASS
     assert (eligible(_case(evidence=evidence)) == ()) is complete
+
+
+# --- what is met, what is waiting ----------------------------------------------------------------------------------
+
+
+def _frozen(**fields: object) -> Policy:
+    plain = POLICY.plain()
+    plain["environments"][1]["freeze"] = [{"name": "summer", "timezone": "Europe/Berlin", **fields}]
+    return Policy.model_validate(plain)
+
+
+def test_a_frozen_environment_waits_for_the_thaw() -> None:
+    """In the freeze's own time for people, in UTC for machines; a rollback is said to be free."""
+    policy = _frozen(**{"from": "2026-05-30T00:00", "until": "2026-06-01T20:00"})
+    reason = _one(_case(policy=policy))
+    assert (reason.rule, "until 2026-06-01 20:00 Europe/Berlin: summer" in reason.what) == ("freeze", True)
+    assert "Wait until 2026-06-01 18:00 UTC. A rollback is never frozen." in reason.mend
+    assert eligible(_case(policy=policy, now=NOW + timedelta(hours=6))) == ()
+
+
+def test_a_freeze_without_end_is_not_waited_for() -> None:
+    """When one follows another, only another policy helps."""
+    policy = _frozen(cron="* * * * *", lasts="1h")
+    (line,) = [line for line in requirements(_case(policy=policy)) if line.rule == "freeze"]
+    assert (line.standing, line.at) == (Standing.MISSING, None)
+
+
+@pytest.mark.parametrize("kind", list(RULES))
+def test_a_freeze_stops_every_type_that_goes_forward(kind: ChangeType) -> None:
+    """Each type that has rules at all asks for it; those that lead back have none."""
+    policy = _frozen(cron="* * * * *", lasts="1h").model_copy(update={"hotfix": HotfixLane()})
+    assert "freeze" in {reason.rule for reason in eligible(_case(policy=policy, change=kind))}
+
+
+def test_a_release_that_is_declared_already_is_nothing_new() -> None:
+    """Promoted again it would only rewrite why it is there."""
+    assert "declared" in {reason.rule for reason in eligible(_case(release=OLD))}
+
+
+def test_an_experiment_needs_a_champion_beside_it() -> None:
+    """Another release that serves: neither nothing nor itself."""
+    empty = _deployment(release=None, change=None)
+    for case in (_case(deployment=empty, replaces=None), _case(release=OLD)):
+        assert "champion_lane" in {reason.rule for reason in eligible(replace(case, change=ChangeType.EXPERIMENT))}
+    assert eligible(_case(change=ChangeType.EXPERIMENT)) == ()
+
+
+@given(
+    soaked=st.integers(0, 90),
+    frozen=st.integers(-60, 300),
+    lasts=st.integers(1, 300),
+    fresh=st.integers(1, 24 * 60 * 7),
+)
+def test_the_moment_that_people_are_told_to_wait_for_is_the_first(
+    soaked: int, frozen: int, lasts: int, fresh: int
+) -> None:
+    """Then it is eligible, a minute before it is not; and where no moment is told, none of the next days is."""
+    begins = (NOW + timedelta(minutes=frozen)).replace(tzinfo=None)
+    ends = begins + timedelta(minutes=lasts)
+    policy = _frozen(**{"from": begins.isoformat(), "until": ends.isoformat(), "timezone": "UTC"})
+    created = NOW - timedelta(days=7) + timedelta(minutes=fresh)
+    case = _case(policy=policy, upstream=Upstream(Verdict.PASS, NOW - timedelta(minutes=soaked)))
+    case = replace(case, evidence={**case.evidence, Kind.EVALUATION: _evidence(Kind.EVALUATION, created=created)})
+    moment = eligible_from(case)
+    if moment is None:
+        assert all(eligible(replace(case, now=NOW + timedelta(minutes=wait))) for wait in range(0, 60 * 24, 15))
+        return
+    assert eligible(replace(case, now=moment)) == ()
+    assert moment == NOW or eligible(replace(case, now=moment - timedelta(minutes=1)))

@@ -11,9 +11,12 @@ import pytest
 from towpath_gitops import layout
 from towpath_gitops.errors import InvalidFileError, NotFoundError, RefusedError
 from towpath_gitops.forges.base import State
+from towpath_gitops.promotion import gallery
 from towpath_gitops.promotion.branches import Place, place_of
 from towpath_gitops.promotion.decision import Decision
+from towpath_gitops.promotion.pictures import draw
 from towpath_gitops.promotion.proposal import propose_promotion, propose_rollback
+from towpath_gitops.promotion.review import merge_reviewed, review
 from towpath_gitops.records.deployment import ChangeType, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict, bundle_digest
 
@@ -52,7 +55,9 @@ def test_a_promotion_edits_one_environment_file_and_adds_its_evidence(world: Any
 
 def test_the_decision_document_is_there_for_people_and_machines(world: Any) -> None:
     """Markdown and JSON say the same, and what review will still ask."""
-    pull = _promote(world, world.register(1), environment="production")
+    release = world.register(1)
+    world.record("staging", release, Verdict.FAIL)
+    pull = _promote(world, release, environment="production")
     decision = Decision.model_validate_json(pull.data)
     assert {reason.rule for reason in decision.reasons} == {"upstream_verified"}
     assert "production begins to serve flights" in pull.body
@@ -89,7 +94,8 @@ def test_a_proposal_that_was_interrupted_after_its_push_is_finished(world: Any) 
     release = world.register(1)
     pull = _promote(world, release)
     repository = world.ada
-    repository.push(None, "refs/towpath/pulls/1", repository.tip("refs/towpath/pulls/1"))
+    for ref in ("refs/towpath/pulls/1", "refs/towpath/latest"):
+        repository.push(None, ref, repository.tip(ref))
     again = _promote(world, release)
     assert (again.number, again.head, again.state) == (1, pull.head, State.OPEN)
 
@@ -97,6 +103,7 @@ def test_a_proposal_that_was_interrupted_after_its_push_is_finished(world: Any) 
 def test_a_newer_promotion_closes_the_older_with_a_link(world: Any) -> None:
     """Only for the same environment and model."""
     first, second = world.register(1), world.register(2)
+    world.record("staging", first)
     old, elsewhere = _promote(world, first), _promote(world, first, environment="production")
     new = _promote(world, second)
     forge = world.desk().forge
@@ -117,14 +124,63 @@ def test_what_makes_no_sense_is_refused_before_anything_is_pushed(world: Any) ->
     assert world.ada.tips("refs/heads/towpath/") == {}
 
 
-def test_missing_evidence_is_proposed_and_shown_as_a_failing_line(world: Any) -> None:
-    """The decision document says that missing is never a pass."""
+def test_without_a_fact_that_a_decision_needs_nothing_is_proposed(world: Any) -> None:
+    """Every missing one is named with the command that makes it; nothing was pushed."""
     release = world.register(1)
     for path in (world.store.root / "1").glob("evidence-*.json"):
         path.unlink()
-    pull = _promote(world, release)
-    assert "missing: never a pass" in pull.body
-    assert [gate.verdict for gate in Decision.model_validate_json(pull.data).gates] == [Verdict.ERROR] * 2
+    with pytest.raises(RefusedError, match="3 facts are missing") as caught:
+        _promote(world, release, environment="production")
+    assert "There is no evaluation evidence for it. It comes from: towpath train" in caught.value.why
+    assert f"It comes from: towpath compare {release.short_id}" in caught.value.why
+    assert f"It comes from: towpath promote {release.short_id} --to staging" in caught.value.why
+    assert world.ada.tips("refs/heads/towpath/") == {}
+    assert world.desk().forge.list(None) == []
+
+
+def test_the_document_tells_what_lies_between_and_where_to_look(world: Any) -> None:
+    """Commits between the two releases, who is replaced, links to the very files that are proposed."""
+    old_code = world.push({"README.md": "one"}, "The old features")
+    new_code = world.push({"README.md": "two"}, "Learn from the tides | too")
+    first, second = world.register(1, code=old_code), world.register(2, code=new_code)
+    world.declare("staging", first)
+    world.record("staging", first)
+    pull = _promote(world, second)
+    decision = Decision.model_validate_json(pull.data)
+    assert [(step.commit, step.subject) for step in decision.differences.steps] == [
+        (new_code, "Learn from the tides | too")
+    ]
+    assert "Learn from the tides &#124; too" in pull.body
+    assert decision.way_back.safe
+    assert (decision.way_back.release.id, decision.replaces.id) == (first.id, first.id)
+    linked = {link.to for link in decision.links}
+    assert {PATH, layout.evidence_path(second.short_id, "comparison"), "models:/flights/2"} <= linked
+    assert f"git diff {old_code[:12]} {new_code[:12]}" in linked
+    assert f"[comparison evidence]({layout.evidence_path(second.short_id, 'comparison')})" in pull.body
+
+
+def test_pictures_are_proposed_with_the_evidence_and_shown(world: Any, compared: Any) -> None:
+    """Drawn from it, beside it; when the evidence no longer gives one, the next proposal takes it away."""
+    first, second = world.register(1), world.register(2)
+    world.declare("production", first)
+    comparison = world.evidence(second, Kind.COMPARISON, champion=first.id, details=compared.plain())
+    world.store.publish(second, comparison)
+    pull = _promote(world, second)
+    paths = gallery.paths(second)
+    drawn = draw({Kind.COMPARISON: comparison})
+    assert {name: world.ada.read_bytes(pull.head, path) for name, path in paths.items()} == drawn
+    assert set(drawn) == set(paths)
+    for picture in Decision.model_validate_json(pull.data).pictures:
+        assert f"]({paths[picture.name]})" in pull.body
+    world.desk("grace").forge.approve(pull.number)
+    merge_reviewed(world.desk(), pull.number, now=world.now)
+    silent = {"silence": "The champion speaks another language", "footprints": compared.plain()["footprints"]}
+    world.store.publish(second, world.evidence(second, Kind.COMPARISON, champion=first.id, details=silent))
+    world.record("staging", second)
+    again = _promote(world, second, environment="production")
+    assert {name for name, path in paths.items() if world.ada.read_bytes(again.head, path)} == set()
+    world.desk("grace").forge.approve(again.number)
+    assert {reason.rule for reason in review(world.desk(), again.number, now=world.now).reasons} == set()
 
 
 def test_a_proposal_that_main_overtook_is_renewed_in_place(world: Any) -> None:
@@ -190,7 +246,7 @@ def test_without_a_safe_release_every_candidate_is_explained(world: Any) -> None
     (world.store.folder(flipped) / "model").write_text("flipped")
     with pytest.raises(RefusedError) as caught:
         _roll_back(world)
-    assert f"{forgotten.short_id}: the registry does not hold it" in caught.value.why
+    assert f"{forgotten} cannot be fetched: No release" in caught.value.why
     assert "is not the one that was approved" in caught.value.why
     assert "it needs the column “origin”, which callers do not send" in caught.value.why
 
