@@ -26,7 +26,7 @@ class Declared:
 
     def facts(self) -> dict[str, Any]:
         """Return what the ledger repeats of the declaration, by the names of its fields."""
-        change = self.deployment.change
+        change, experiment = self.deployment.change, self.deployment.experiment
         pulls = [value for value in self.info.trailers(PULL_TRAILER) if value.isdecimal() and int(value)]
         return {
             "release": self.release.id,
@@ -34,6 +34,8 @@ class Declared:
             "replaces": change.replaces if change else None,
             "reason": change.reason if change else None,
             "evidence": change.evidence if change else None,
+            "challenger": experiment.challenger.id if experiment else None,
+            "share": experiment.share if experiment else None,
             "pull": int(pulls[-1]) if pulls else None,
             "author": _line(self.author) or None,
             "approved_by": tuple(filter(None, map(_line, self.info.trailers(APPROVAL_TRAILER)))),

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -55,7 +55,9 @@ class Lease:
         try:
             yield
         finally:
-            self.release()
+            # It expires by itself, and ends with its holder: what the block has to say is what must be heard.
+            with suppress(OSError, UnavailableError):
+                self.release()
 
     def acquire(self) -> None:
         """Take the lease when it is free, expired, or its holder is dead; the token grows.
@@ -65,10 +67,12 @@ class Lease:
         """
         with self._locked():
             state = self._read()
-            if state and state.expires_s > self.clock() and alive(state.holder):
+            left_s = state.expires_s - self.clock() if state else 0.0
+            # None is granted for longer than its duration: one that says so was taken before the clock was set back.
+            if state and 0.0 < left_s <= self.duration_s and alive(state.holder):
                 raise UnavailableError(
                     f"Another reconcile is at work in {self.folder}",
-                    why=f"Process {state.holder} holds the lease for {state.expires_s - self.clock():.0f} s more.",
+                    why=f"Process {state.holder} holds the lease for {left_s:.0f} s more.",
                     hint="Wait for it, then run the same command again.",
                 )
             self.token = state.token + 1 if state else 1
@@ -114,18 +118,27 @@ class Lease:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the file lock; the kernel frees it when its holder dies."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         until_s = time.monotonic() + _LOCK_S
-        with (self.folder / _LOCK).open("ab") as file:
-            while not _try_lock(file):
-                if time.monotonic() > until_s:
-                    raise UnavailableError(
-                        f"{self.folder / _LOCK} is locked",
-                        why="Another process writes to the target, or was stopped while it did.",
-                        hint=f"Find it: fuser {self.folder / _LOCK}",
-                    )
-                time.sleep(0.01)
-            yield
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / _LOCK).open("ab") as file:
+                if _try_lock(file) and self._is_there(file):
+                    yield
+                    return
+            if time.monotonic() > until_s:
+                raise UnavailableError(
+                    f"{self.folder / _LOCK} is locked",
+                    why="Another process writes to the target, or was stopped while it did.",
+                    hint=f"Find it: fuser {self.folder / _LOCK}",
+                )
+            time.sleep(0.01)
+
+    def _is_there(self, file: IO[bytes]) -> bool:
+        """Return whether a locked file is the one that others will lock: the folder may have been deleted meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), (self.folder / _LOCK).stat())
+        except FileNotFoundError:
+            return False
 
 
 def _try_lock(file: IO[bytes]) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from towpath_gitops.errors import UnavailableError
+from towpath_gitops.records.pointer import PROBE_HEADER, LaneName
 
 HOST: Final = "127.0.0.1"
 _LARGEST_ANSWER = 16 * 1024 * 1024
@@ -20,14 +21,19 @@ class Answer:
     headers: Mapping[str, str]  # names in lower case
 
 
-def ask(port: int, path: str, body: bytes | None = None, *, timeout_s: float = 10.0) -> Answer:
+def ask(
+    port: int, path: str, body: bytes | None = None, *, probe: LaneName | None = None, timeout_s: float = 10.0
+) -> Answer:
     """GET `path`, or POST a JSON `body` to it, at a port of the loopback, over a connection of its own.
+
+    With `probe` that lane answers, whatever the split says, and the service does not count it as traffic.
 
     Raises:
         UnavailableError: nobody listens, the answer is late, cut off, not HTTP, or larger than 16 MB.
     """
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
     headers = {"Content-Type": "application/json"} if body is not None else {}
+    headers |= {PROBE_HEADER: probe} if probe else {}
     try:
         connection.request("GET" if body is None else "POST", path, body=body, headers=headers)
         response = connection.getresponse()

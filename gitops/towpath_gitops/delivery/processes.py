@@ -1,6 +1,7 @@
 """Processes that outlive the one that starts them: start, look, end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,18 @@ def has_variable(pid: int, name: str, value: str) -> bool:
     return wanted in listing.stdout
 
 
+def variable(pid: int, name: str) -> str | None:
+    """Return the value of an environment variable, without spaces, that a process was started with; None without it."""
+    if sys.platform == "linux":
+        found = (text for text in _environment(pid) if text.startswith(f"{name}=".encode()))
+        return next((text.partition(b"=")[2].decode(errors="replace") for text in found), None)
+    listing = subprocess.run(
+        ["ps", "eww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    match = re.search(rf"(?:^|\s){re.escape(name)}=(\S*)", listing.stdout)
+    return match[1] if match else None
+
+
 def having_variable(name: str, value: str) -> list[int]:
     """Return the processes of this user that were started with an environment variable; this one is not among them."""
     if sys.platform == "linux":
@@ -76,11 +89,15 @@ def leads(pid: int) -> bool:
 
 
 def _environment(pid: int) -> list[bytes]:
-    """Return a process's environment on Linux; empty when it is gone or somebody else's."""
+    """Return a process's environment on Linux; empty when it is gone or somebody else's.
+
+    Raises:
+        OSError: it cannot be asked, for want of open files for example.
+    """
     for _ in range(_READS):
         try:
             data = Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError, PermissionError):  # nothing else says that it is not ours
             return []
         if data:
             return data.split(b"\0")

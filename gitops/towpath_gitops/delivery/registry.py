@@ -4,6 +4,7 @@ MLflow keeps them. It is imported when first used, because that takes seconds, a
 here ever opens a model.
 """
 
+import errno
 import ipaddress
 import logging
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from posixpath import dirname
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -24,28 +26,34 @@ from towpath_gitops.errors import (
     NotFoundError,
     UnavailableError,
 )
-from towpath_gitops.files import sync_directory
+from towpath_gitops.files import scratch, sync_directory
 from towpath_gitops.records.artifact import check_artifact
 from towpath_gitops.records.base import SHORT_ID_LENGTH
 from towpath_gitops.records.evidence import Evidence, Kind
+from towpath_gitops.records.lineage import Lineage
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.release import Release
+from towpath_gitops.redaction import redacted
 
 RELEASE_TAG = "towpath.release"  # the release as JSON; written last, so that a version without it is half-registered
 ID_TAG = "towpath.id"
 SEMVER_TAG = "towpath.semver"
 ARTIFACT_PATH = "model"  # run artifact path of the artifact's folder
 EVIDENCE_PATH = "evidence"
+SIGNATURE_PATH = "signature/release.sig"  # beside the artifact, whose digest it must not change
+LINEAGE_PATH = "lineage/lineage.json"
 CHAMPION = "champion"  # alias of what the last environment runs
 
+_EVIDENCE = {f"{EVIDENCE_PATH}/{kind}.json": kind for kind in Kind}
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 _SHORTEST_PREFIX = 4
 _PAGE = 1000
-# MLflow reads these from the environment only. Its own defaults would retry a dead server for minutes, draw progress
-# bars between our lines, and send usage statistics.
+# MLflow reads these from the environment only. Its own defaults would retry a dead server for minutes, sleep for as
+# long as a busy one says, be it an hour, draw progress bars between our lines, and send usage statistics.
 _MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
@@ -123,12 +131,11 @@ class Registry:
         target = store / release.artifact.removeprefix("sha256:")
         if _intact(target, release.artifact):
             return target
-        store.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".incoming-", dir=store) as incoming:
-            folder = self._download(release, Path(incoming))
+        with scratch(store, ".incoming-") as incoming:
+            folder = self._download(release, incoming)
             check_artifact(folder, release.artifact)
             _sync(folder)
-            _install(folder, target, release.artifact, Path(incoming))
+            _install(folder, target, release.artifact, incoming)
         return target
 
     def evidence(self, release: Release) -> dict[Kind, Evidence]:
@@ -141,10 +148,26 @@ class Registry:
         found: dict[Kind, Evidence] = {}
         with self._asking("Reading the evidence in"), TemporaryDirectory(prefix="towpath-") as folder:
             for listed in self.client.list_artifacts(run, EVIDENCE_PATH):
-                name = Path(listed.path).stem
-                if name in set(Kind):
+                kind = _EVIDENCE.get(listed.path)
+                if kind:
                     path = Path(self.client.download_artifacts(run, listed.path, folder))
-                    found[Kind(name)] = _evidence_of(release, Kind(name), path)
+                    found[kind] = _evidence_of(release, kind, path)
+        return found
+
+    def lineage(self, release: Release) -> Lineage | None:
+        """Return what was recorded of a release's origin; None where nothing was.
+
+        Raises:
+            InvalidFileError: the record cannot be read, or speaks of another release.
+        """
+        run = self._version(release).run_id
+        with self._asking("Reading the lineage in"), TemporaryDirectory(prefix="towpath-") as folder:
+            if not any(item.path == LINEAGE_PATH for item in self.client.list_artifacts(run, dirname(LINEAGE_PATH))):
+                return None
+            text = Path(self.client.download_artifacts(run, LINEAGE_PATH, folder)).read_bytes()
+        found = parse_json(text, Lineage, source=f"{LINEAGE_PATH} of {release}")
+        if found.release != release.id:
+            raise InvalidFileError(f"The lineage of {release} speaks of another release", why=f"It is {found.release}.")
         return found
 
     def publish_evidence(self, release: Release, evidence: Evidence) -> None:
@@ -159,6 +182,26 @@ class Registry:
         text = evidence.model_dump_json(by_alias=True, indent=2) + "\n"
         with self._asking("Writing evidence to"):
             self.client.log_text(run, text, f"{EVIDENCE_PATH}/{evidence.kind}.json")
+
+    def metrics(self, release: Release) -> dict[str, float]:
+        """Return what the training of a release logged: `test_<metric>` with `_low` and `_high`, and its cost."""
+        run = self._version(release).run_id
+        with self._asking("Reading the metrics in"):
+            return {name: float(value) for name, value in self.client.get_run(run).data.metrics.items()}
+
+    def signature(self, release: Release) -> bytes | None:
+        """Return the signature that was published for a release, or None; whether it holds is asked elsewhere."""
+        run = self._version(release).run_id
+        with self._asking("Reading the signature in"), TemporaryDirectory(prefix="towpath-") as folder:
+            if any(item.path == SIGNATURE_PATH for item in self.client.list_artifacts(run, dirname(SIGNATURE_PATH))):
+                return Path(self.client.download_artifacts(run, SIGNATURE_PATH, folder)).read_bytes()
+        return None
+
+    def publish_signature(self, release: Release, signature: bytes) -> None:
+        """Keep a signature beside its release; a later one replaces the earlier."""
+        run = self._version(release).run_id
+        with self._asking("Writing the signature to"):
+            self.client.log_text(run, signature.decode(), SIGNATURE_PATH)
 
     def aliases(self, model: str) -> dict[str, int]:
         """Return alias → version of a model; empty when the registry does not know it."""
@@ -223,8 +266,8 @@ class Registry:
             words = str(error).strip().splitlines() or [type(error).__name__]
             raise UnavailableError(
                 f"{doing} the model registry at {_shown(self.tracking_uri)} failed",
-                why=re.sub(r"//[^/@\s]+@", "//", words[0])[:300],  # a password may stand in the address
-                hint="Is it running, and is MLFLOW_TRACKING_URI right? Then try again.",
+                why=redacted(words[0])[:300],  # cut only after that: half a secret would not be known for one
+                hint="Is it running, is MLFLOW_TRACKING_URI right, and is there room on the disk? Then try again.",
             ) from error
 
 
@@ -325,6 +368,8 @@ def _install(folder: Path, target: Path, artifact: str, aside: Path) -> None:
             target.replace(aside / f"damaged-{secrets.token_hex(6)}")
     try:
         folder.replace(target)
-    except OSError:  # not empty: another process was faster
-        check_artifact(target, artifact)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        check_artifact(target, artifact)  # another process was faster
     sync_directory(target.parent)

@@ -23,6 +23,7 @@ from towpath_gitops.records.base import canonical_json, digest_bytes, digest_of
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.golden import TOLERANCE, Case, Golden
 from towpath_gitops.records.parsing import parse_json
+from towpath_gitops.records.pointer import LaneName
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
 
@@ -41,6 +42,7 @@ class Question:
     artifact: Path  # folder whose digest was checked
     gates: str  # digest of the gate configuration
     before: str | None  # digest of its answers by the same serving code, when it was verified here before
+    lane: LaneName = "champion"  # that should answer with it
 
 
 def serving_digest(code: str) -> str:
@@ -59,7 +61,7 @@ def verify(ask: Ask, question: Question, now: datetime) -> Evidence:
     """
     golden = parse_json((question.artifact / GOLDEN).read_bytes(), Golden, source=GOLDEN)
     signature = parse_json((question.artifact / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
-    identity = _identity(ask("/version", None), question.release)
+    identity = _identity(ask("/version", None), question.release, question.lane)
     answers = [ask("/v1/predict", _request(case)) for case in golden.cases]
     digest = digest_bytes(b"\n".join(answer.body for answer in answers))
     findings = [identity, _values(golden.cases, answers, signature, question.release), *_same(digest, question.before)]
@@ -79,12 +81,12 @@ def _request(case: Case) -> bytes:
     return canonical_json({"rows": list(case.rows)})
 
 
-def _identity(answer: Answer, release: Release) -> Finding:
+def _identity(answer: Answer, release: Release, lane: LaneName) -> Finding:
     found = None
     with suppress(InvalidFileError):  # another program may answer, with a page of its own
         found = parse_json(answer.body, Version, source="/version") if answer.status == _OK else None
-    served = found.lanes.get("champion") if found else None
-    if found and served == release.id and found.release == release.id:
+    served = found.lanes.get(lane) if found else None
+    if found and served == release.id and found.release == found.lanes.get("champion"):
         return Finding(gate="identity", verdict=Verdict.PASS, message=f"the service says that it is {release}")
     says = f"it is {_line(served)}" if served else f"nothing (status {answer.status})"
     return Finding(gate="identity", verdict=Verdict.FAIL, message=f"the service says {says}, not {release.id}")

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,20 @@ from typing import Any
 import pytest
 
 from towpath_gitops import layout
+from towpath_gitops.delivery.guard import Look, guard
+from towpath_gitops.delivery.incident import Incident
 from towpath_gitops.delivery.ledger import Ledger
+from towpath_gitops.delivery.loopback import ask
 from towpath_gitops.delivery.reconcile import Outcome, reconcile
 from towpath_gitops.delivery.registry import ID_TAG, RELEASE_TAG, SEMVER_TAG, Registry
 from towpath_gitops.delivery.targets.base import MakeTarget
 from towpath_gitops.delivery.targets.local import LocalTarget
+from towpath_gitops.forges.local import LocalForge
+from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.records.artifact import manifest_digest
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Deployment, PinnedRelease
+from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.parsing import dump_yaml
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
@@ -57,16 +64,18 @@ Publish = Callable[..., Release]
 def publish(registry: Registry, model_name: str, tmp_path_factory: pytest.TempPathFactory) -> Publish:
     """Return a function that registers a release of a model whose answer is the logistic of `x + bias`."""
 
-    def make(
+    def make(  # noqa: PLR0913 (each is a way to be another release)
         bias: float = 0.0,
         *,
         golden_bias: float | None = None,
         broken: bool = False,
         tag: bool = True,
         graph: bool = False,
+        fails_above: float = math.inf,
     ) -> Release:
         folder = tmp_path_factory.mktemp("artifact")
-        _write_artifact(folder, {} if broken else {"bias": bias}, bias if golden_bias is None else golden_bias)
+        model = {} if broken else {"bias": bias} | ({"fails_above": fails_above} if fails_above < math.inf else {})
+        _write_artifact(folder, model, bias if golden_bias is None else golden_bias)
         if graph:
             _write_graph(folder / "model.onnx", bias)
         return _register(registry, model_name, folder, tag=tag)
@@ -110,8 +119,10 @@ def _register(registry: Registry, model: str, folder: Path, *, tag: bool) -> Rel
     client = registry.client
     try:
         client.create_registered_model(model)
+        # A server keeps artifacts where it was told to.
         place = Path(registry.tracking_uri.removeprefix("sqlite:///")).parent / "artifacts"
-        client.create_experiment(model, artifact_location=f"file://{place}")
+        is_file = registry.tracking_uri.startswith("sqlite:")
+        client.create_experiment(model, artifact_location=f"file://{place}" if is_file else None)
     except MlflowException:
         pass
     run = client.create_run(client.get_experiment_by_name(model).experiment_id)
@@ -218,3 +229,90 @@ def world(ada: Repository, registry: Registry, model_name: str) -> Iterator[Worl
     yield world
     for name in environments:
         world.target(name).stop()
+
+
+# --- where the guard stands ---------------------------------------------------------------------------------------
+
+RULES: dict[str, Any] = {"automatic": True, "window": "1m", "bad": 2, "of": 3, "requests": 10, "errors": 0.05}
+RIGHT, WRONG = b'{"rows":[{"x":1.0}]}', b'{"rows":[{"x":9.0}]}'
+
+
+@dataclass
+class Post:
+    """Where the guard stands: a model repository, a clock that tests move, and who was told what."""
+
+    world: World
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    told: list[Incident] = field(default_factory=list)
+
+    @property
+    def desk(self) -> Desk:
+        """What the guard reads."""
+        repository = self.world.repository
+        return Desk(repository, LocalForge(repository), self.world.registry, self.world.ledger)
+
+    def rule(self, **rules: Any) -> None:  # noqa: ANN401 (JSON)
+        """Let main's policy say how staging is guarded."""
+        environments = [{"name": "staging", "guard": RULES | rules}, {"name": "production"}]
+        policy = {"apiVersion": "towpath/v1", "kind": "Policy", "environments": environments}
+        self.world.push({layout.POLICY: dump_yaml(policy).encode()})
+
+    def look(self, **options: Any) -> Look:  # noqa: ANN401 (passed on)
+        """Look once, a minute after the last time."""
+        self.now += timedelta(minutes=1)
+        options = {
+            "alert": self.hear,
+            "clock": lambda: self.now,
+            "targets": {"local": self.world.make_target},
+        } | options
+        return guard(self.desk, self.world.registry, "staging", self.world.model, **options)
+
+    def hear(self, incident: Incident) -> bool:
+        """Be told."""
+        self.told.append(incident)
+        return True
+
+    def call(self, right: int = 0, wrong: int = 0) -> None:
+        """Ask the service as its callers do."""
+        for body in [RIGHT] * right + [WRONG] * wrong:
+            ask(self.world.ports["staging"], "/v1/predict", body)
+
+    def breach(self) -> Look:
+        """Let two windows go by in which callers are failed, and return the look that notices."""
+        self.look()
+        self.call(10, 10)
+        assert self.look().verdict is Verdict.INCONCLUSIVE
+        self.call(10, 10)
+        return self.look()
+
+    @property
+    def serves(self) -> str | None:
+        """What the service says that it is."""
+        version = self.world.target().observe().version
+        return version.release if version else None
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Two releases of one model: the second fails its callers where no golden request looks."""
+
+    good: Release
+    bad: Release
+
+
+@pytest.fixture
+def post(world: World) -> Post:
+    """Where the guard stands; nothing is released yet."""
+    post = Post(world)
+    post.rule()
+    return post
+
+
+@pytest.fixture
+def live(post: Post, publish: Publish) -> Releases:
+    """The good release served, and the bad one is live now, as main declares it."""
+    releases = Releases(publish(0.0), publish(1.0, fails_above=5.0))
+    for release in (releases.good, releases.bad):
+        post.world.declare(release)
+        post.world.reconcile()
+    return releases

@@ -1,14 +1,17 @@
 """One writer at a time, and no stale one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from towpath_gitops.delivery import lease as module
 from towpath_gitops.delivery.lease import Lease
 from towpath_gitops.errors import ConflictError, UnavailableError
 
@@ -97,3 +100,38 @@ def test_a_broken_lease_file_is_begun_anew(tmp_path: Path, content: str) -> None
     """Whatever somebody wrote there does not block delivery for ever."""
     (tmp_path / "lease.json").write_text(content)
     Lease(tmp_path).acquire()
+
+
+def test_a_folder_that_was_deleted_takes_the_lease_with_it(tmp_path: Path) -> None:
+    """Whoever held it is refused; another takes a new one, which the first cannot mistake for its own."""
+    folder = tmp_path / "target"
+    first, second = Lease(folder), Lease(folder)
+    first.acquire()
+    shutil.rmtree(folder)
+    with pytest.raises(ConflictError), first.writing():
+        pytest.fail("it wrote without a lease")
+    process = _holder(folder, 30.0)
+    with pytest.raises(UnavailableError):
+        second.acquire()
+    with pytest.raises(ConflictError), first.writing():
+        pytest.fail("it took another's lease for its own")
+    process.kill()
+    process.communicate()
+
+
+def test_a_lock_on_a_file_that_is_gone_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is deleted between opening and locking: the file that others will lock is locked instead."""
+    folder = tmp_path / "target"
+    locked = module._try_lock
+    deleted: list[bool] = []
+
+    def deleting(file: IO[bytes]) -> bool:
+        if not deleted:
+            deleted.append(True)
+            shutil.rmtree(folder)
+        return locked(file)
+
+    monkeypatch.setattr(module, "_try_lock", deleting)
+    lease = Lease(folder)
+    lease.acquire()
+    assert (folder / "lease.json").exists()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath_gitops.delivery.ledger import REF, SEEN, Entry, Event, Fact, Ledger, parse_lines
+from towpath_gitops.delivery.served import served_at
 from towpath_gitops.errors import LedgerError
 from towpath_gitops.records.base import canonical_json, digest_of
 from towpath_gitops.records.deployment import ChangeType
@@ -175,11 +176,12 @@ def test_who_served_at_a_moment(ada: Repository) -> None:
     ledger.append(fact(environment="production", release=A, hours=4))
 
     def at(hours: float) -> dict[str, str]:
-        return {entry.environment: entry.release for entry in ledger.at(START + timedelta(hours=hours))}
+        found = served_at(ledger, START + timedelta(hours=hours))
+        return {served.entry.environment: served.release for served in found}
 
     assert (at(0), at(2), at(3)) == ({}, {"staging": A}, {"staging": B})
     assert at(5) == {"staging": B, "production": A}
-    assert ledger.at(START + timedelta(hours=5), "production", "flights")[0].release == A
+    assert served_at(ledger, START + timedelta(hours=5), "production", "flights")[0].release == A
 
 
 def test_a_clone_without_a_ledger_has_nothing_to_tell(ada: Repository) -> None:

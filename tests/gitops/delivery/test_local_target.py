@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from towpath_gitops import layout
 from towpath_gitops.delivery import processes
+from towpath_gitops.delivery.targets.base import Failed, Waiting
 from towpath_gitops.delivery.targets.local import LocalTarget
-from towpath_gitops.errors import UnavailableError
+from towpath_gitops.errors import ConflictError, DeliveryError, UnavailableError
 from towpath_gitops.records.deployment import PinnedRelease
 from towpath_gitops.records.evidence import Verdict
-from towpath_gitops.records.pointer import Pointer
+from towpath_gitops.records.pointer import LanePointer, Pointer
+from towpath_gitops.records.release import Release
 
 if TYPE_CHECKING:
     from tests.gitops.conftest import Clone
@@ -108,14 +111,14 @@ def test_a_port_that_is_taken_does_not_end_what_serves(world: "World", publish: 
 
 
 def test_local_state_that_was_deleted_is_made_anew(world: "World", publish: "Publish") -> None:
-    """A service whose every file is gone is still known by how it was started: it is replaced, never doubled."""
+    """A service whose every file is gone is still known by how it was started: it is kept, never doubled."""
     world.declare(publish())
     world.reconcile()
     before = _pid(world)
     shutil.rmtree(world.target().folder)
     assert world.target().observe().details["pid"] == before
     assert world.reconcile().verdict is Verdict.PASS
-    assert not processes.alive(before)
+    assert _pid(world) == before
     shutil.rmtree(world.target().folder)
     world.target().stop()
     assert world.target().observe().details["pid"] is None
@@ -156,15 +159,17 @@ def test_the_service_of_another_environment_is_a_stranger(world: "World", publis
     assert world.reconcile().changed is False
 
 
-def test_an_orphan_that_answers_as_ours_is_replaced(world: "World", publish: "Publish") -> None:
-    """A service whose process number was lost is ended by the numbers that it gives itself, and started again."""
+def test_a_service_whose_number_was_lost_is_known_by_what_it_carries(world: "World", publish: "Publish") -> None:
+    """Whose pointer it follows and how it was started stands in its environment: it is kept, and can be ended."""
     world.declare(publish())
     world.reconcile()
-    orphan = _pid(world)
+    before = _pid(world)
     for name in ("service.pid", "service.json"):
         (world.target().folder / name).unlink()
     assert world.reconcile().verdict is Verdict.PASS
-    assert not processes.alive(orphan)
+    assert _pid(world) == before
+    world.target().stop()
+    assert not processes.alive(before)
 
 
 def test_a_number_that_somebody_else_has_now_is_left_alone(world: "World", publish: "Publish") -> None:
@@ -228,6 +233,56 @@ def test_an_experiment_has_its_challenger_in_a_lane(world: "World", publish: "Pu
     pointer = json.loads((world.target().folder / "pointer.json").read_text())
     assert {name: lane["release"] for name, lane in pointer["lanes"].items()} == {"champion": one.id, "shadow": two.id}
     assert pointer["split"]["share"] == 0.25
+
+
+def test_traffic_is_shifted_to_another_release_at_once(world: "World", publish: "Publish") -> None:
+    """One release takes it all, without a restart; shifted twice is shifted once; who has no lease shifts nothing."""
+    one, two = publish(0.0), publish(1.0)
+    world.registry.fetch(two, layout.store(world.repository.root))
+    world.declare(one)
+    world.reconcile()
+    target, before = world.target(), _pid(world)
+    with pytest.raises(ConflictError, match="passed to another"):
+        _shift(target, _pointer(world, two))
+    with target.lease.held():
+        assert _shift(target, _pointer(world, two)) == [True, False]
+        assert _shift(target, _pointer(world, two)) == [False, False]
+    version = target.observe().version
+    assert version
+    assert (version.release, version.lanes, _pid(world)) == (two.id, {"champion": two.id}, before)
+
+
+def test_a_shift_to_what_cannot_be_loaded_leaves_traffic_where_it_is(world: "World", publish: "Publish") -> None:
+    """The pointer goes back to what served, and the failure says that it still does."""
+    one, broken = publish(0.0), publish(broken=True)
+    world.registry.fetch(broken, layout.store(world.repository.root))
+    world.declare(one)
+    world.reconcile()
+    target = world.target()
+    with target.lease.held(), pytest.raises(DeliveryError, match="still serves"):
+        _shift(target, _pointer(world, broken))
+    version = target.observe().version
+    assert version
+    assert version.release == one.id
+
+
+def _pointer(world: "World", release: Release) -> LanePointer:
+    path = layout.store(world.repository.root).absolute() / release.artifact.removeprefix("sha256:")
+    return LanePointer(release=release.id, artifact=release.artifact, path=str(path))
+
+
+def _shift(target: LocalTarget, to: LanePointer) -> list[bool]:
+    """Run the steps of a shift to their end; return which of them changed something."""
+    changed = []
+    for step in target.shift(to):
+        result = step.run()
+        while isinstance(result, Waiting):
+            time.sleep(result.retry_after_s)
+            result = step.run()
+        if isinstance(result, Failed):
+            raise result.error
+        changed.append(result.changed)
+    return changed
 
 
 def test_a_process_that_has_ended_is_not_alive(tmp_path: Path) -> None:

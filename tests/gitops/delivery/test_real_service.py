@@ -1,5 +1,6 @@
 """End to end: the reconciler and the real BentoML service."""
 
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,10 @@ service = model_server("{model}")
 
 
 def test_forward_and_back_without_a_lost_request(world: "World", publish: "Publish") -> None:
-    """Two workers, requests all the while: every one is answered, and the old release returns with its old bytes."""
+    """Two workers, requests all the while: every one is answered, and the old release returns with its old bytes.
+
+    In the end the state folder is lost: the same workers go on, and a reconcile only writes it anew.
+    """
     world.command, world.workers = COMMAND, 2
     world.push({"bento/service.py": SERVICE.format(model=world.model).encode()})
     old, new = publish(0.0, graph=True), publish(1.0, graph=True)
@@ -39,8 +43,14 @@ def test_forward_and_back_without_a_lost_request(world: "World", publish: "Publi
     forward = world.reconcile()
     world.declare(old, change={"type": "rollback", "from": new.id, "reason": "worse"})
     back = world.reconcile()
+    before = world.target().observe()
+    shutil.rmtree(world.target().folder)
+    again = world.reconcile()
+    after = world.target().observe()
     stop.set()
     thread.join()
+    assert (again.changed, again.entries, again.verdict) == (False, (), Verdict.PASS)
+    assert (after.details["pid"], after.version) == (before.details["pid"], before.version)
     assert (forward.verdict, back.verdict) == (Verdict.PASS, Verdict.PASS)
     assert back.entries[-1].answers == first.entries[-1].answers
     assert (set(answered), lost) == ({200}, [])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from datetime import UTC, datetime, timedelta
@@ -169,6 +170,18 @@ def test_a_registry_that_is_away_stops_neither_a_rollback_nor_the_service(world:
     assert "registry does not show it yet" in outcome.notes[0]
 
 
+def test_what_the_registry_missed_while_it_was_away_is_shown_later(world: "World", publish: "Publish") -> None:
+    """A verification of another day reaches it with the next run, though that one has nothing new to write down."""
+    release, later = publish(), datetime.now(UTC) + timedelta(days=2)
+    world.declare(release)
+    world.reconcile()
+    here, world.registry = world.registry, Registry("http://127.0.0.1:9")
+    assert world.reconcile(clock=lambda: later).notes
+    world.registry = here
+    assert world.reconcile(clock=lambda: later).entries == ()
+    assert here.evidence(release)[Kind.VERIFICATION].created == later
+
+
 def test_two_merges_before_one_run_leave_no_gap_in_the_ledger(world: "World", publish: "Publish") -> None:
     """What was declared and replaced before anybody applied it is written down as superseded."""
     for release in (publish(0.0), publish(1.0)):
@@ -295,6 +308,48 @@ def test_a_killed_service_is_started_again(world: "World", publish: "Publish") -
     os.kill(pid, signal.SIGKILL)
     outcome = world.reconcile()
     assert (outcome.changed, outcome.entries, outcome.verdict) == (True, (), Verdict.PASS)
+
+
+def _identity(world: "World") -> tuple[object, int]:
+    observed = world.target().observe()
+    assert observed.version
+    return observed.details["pid"], observed.version.generation
+
+
+@pytest.mark.parametrize("lost", ["", "pointer.json", "service.json", "service.pid", "code", "converged.json"])
+def test_a_lost_state_folder_is_derived_from_what_runs_and_nothing_moves(
+    world: "World", publish: "Publish", lost: str
+) -> None:
+    """Whole or in part: the next run makes no mutating call, and the one after finds everything in its place."""
+    release = publish()
+    world.declare(publish(1.0))
+    world.reconcile()
+    world.declare(release)
+    world.reconcile()
+    before, tip = _identity(world), world.repository.tip(REF)
+    gone = world.target().folder / lost
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    outcome = world.reconcile()
+    assert (outcome.changed, outcome.steps, outcome.entries) == (False, (), ())
+    assert outcome.verdict is Verdict.PASS
+    assert (_identity(world), world.repository.tip(REF)) == (before, tip)
+    assert _served(world) == release.id
+    assert gone.exists()
+    world.target().stop()
+    assert _served(world) is None
+
+
+def test_without_state_a_new_release_still_swaps_into_the_process_that_runs(world: "World", publish: "Publish") -> None:
+    """What is lost is not what serves: the next generation follows the one that the service tells of."""
+    world.declare(publish())
+    world.reconcile()
+    pid, generation = _identity(world)
+    shutil.rmtree(world.target().folder)
+    new = publish(1.0)
+    world.declare(new)
+    world.reconcile()
+    assert _identity(world) == (pid, generation + 1)
+    assert _served(world) == new.id
 
 
 def test_another_reconciler_at_work_is_waited_for_by_people(world: "World", publish: "Publish") -> None:

@@ -147,6 +147,16 @@ def test_evidence_is_kept_by_kind_and_the_later_counts(registry: Registry, publi
         assert registry.evidence(release) == {Kind.EVALUATION: evidence}
 
 
+@pytest.mark.parametrize("name", ["evaluation", "evaluation.txt", "evaluation.json.bak", "evaluation.JSON", "x.json"])
+def test_what_is_not_called_as_evidence_is_none(registry: Registry, publish: "Publish", name: str) -> None:
+    """A file beside it, whatever it says, counts for nothing and hurts nobody."""
+    release = publish()
+    run = registry.client.get_model_version(release.model, str(release.version)).run_id
+    for text in ("not even JSON", _evidence(release, release.id).model_dump_json(by_alias=True)):
+        registry.client.log_text(run, text, f"evidence/{name}")
+        assert registry.evidence(release) == {}
+
+
 def test_evidence_about_another_release_is_refused(registry: Registry, publish: "Publish") -> None:
     """Neither written nor read: a green sheet of paper cannot be borrowed."""
     one, other = publish(), publish()

@@ -92,12 +92,23 @@ class Target(Protocol):
         """Return what runs now, without changing anything."""
         ...
 
+    def serves(self, wanted: Wanted) -> bool:
+        """Return whether exactly what is wanted is live and converged, asking without changing anything."""
+        ...
+
     def steps(self, wanted: Wanted) -> Sequence[Step]:
         """Return the steps that lead from whatever is there to what is wanted, in order."""
         ...
 
-    def ask(self, path: str, body: bytes | None = None) -> Answer:
-        """GET a path of the running service, or POST JSON to it.
+    def shift(self, to: LanePointer) -> Sequence[Step]:
+        """Return the steps that move all traffic to one release at once, with nothing else touched.
+
+        It must be in the store. What serves goes on serving until the other does, and stays warm.
+        """
+        ...
+
+    def ask(self, path: str, body: bytes | None = None, *, lane: LaneName = "champion") -> Answer:
+        """GET a path of the running service, or POST JSON to one of its lanes; it is not counted as traffic.
 
         Raises:
             UnavailableError: it does not answer.

@@ -2,38 +2,43 @@
 
 A new release is an atomic swap of the pointer: every worker loads it beside the old one and switches, so that no
 request is lost. The process is restarted only when its code, port or number of workers changes.
+
+What lies in this target's folder is derived from what runs. When the folder is lost while the service serves what is
+wanted, the next reconcile writes it anew and changes nothing: how the process was started is read from the process, the
+pointer's generation and lanes from what it answers, the code from git. Lost are the log and `/metrics` (it answers 500)
+until the process is started again, and the memory that some code did not start: that is tried once more. How an
+experiment shares its requests the service does not say, so that a pointer with one is written as a new generation.
 """
 
-import os
-import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, Self, TypeVar
-
-from pydantic import AwareDatetime, PositiveInt
 
 from towpath_gitops import layout
 from towpath_gitops.delivery import processes
 from towpath_gitops.delivery.lease import Lease
 from towpath_gitops.delivery.loopback import HOST, Answer, ask
 from towpath_gitops.delivery.targets.base import Done, Failed, Observed, Result, Step, Version, Waiting, Wanted
+from towpath_gitops.delivery.targets.local_process import LOG, SERVICE, Service, ServiceProcess
 from towpath_gitops.errors import DeliveryError, InvalidFileError, TowpathError, UnavailableError
-from towpath_gitops.files import write_atomically
+from towpath_gitops.files import scratch, write_atomically
 from towpath_gitops.records.base import Record
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.parsing import parse_json
-from towpath_gitops.records.pointer import POINTER, POINTER_VARIABLE, WORKERS, Pointer
+from towpath_gitops.records.pointer import (
+    POINTER,
+    LaneName,
+    LanePointer,
+    Pointer,
+    Split,
+)
 from towpath_gitops.repository import Repository
 
-SERVICE: Final = "service.json"
-PID: Final = "service.pid"
-LOG: Final = "service.log"
 GOOD: Final = "converged.json"  # the last pointer that every worker had loaded
 GOOD_CODE: Final = "converged-code"  # the hash of the code that converged last
 FAILED_CODE: Final = "failed-code"  # the hash of code that ended instead of serving
@@ -41,21 +46,10 @@ CODE: Final = "code"
 BENTO: Final = "bento"
 COMMAND: Final = (sys.executable, "-m", "towpath_bento")
 
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _STOP_S = 20.0  # to finish the requests in flight; then it is killed
 _OLD_ERROR_S = 10.0  # how long a worker may go on reporting the error of the pointer before
-_LOG_LINES = 15
 
 _Record = TypeVar("_Record", bound=Record)
-
-
-class Service(Record):
-    """`service.json`: how the service process was started. Written before it is, so that a crash leaves no stranger."""
-
-    port: PositiveInt
-    workers: PositiveInt
-    code: str  # hash of the git tree that it runs
-    started: AwareDatetime
 
 
 @dataclass
@@ -70,12 +64,14 @@ class LocalTarget:
     command: Sequence[str] = COMMAND
     clock: Callable[[], float] = time.time
     lease: Lease = field(init=False)
+    process: ServiceProcess = field(init=False)
     _error_before: str | None = field(default=None, init=False)
     _stop_asked_s: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        """Prepare the lease on this target's folder."""
+        """Prepare the lease on this target's folder, and what is known of its process."""
         self.lease = Lease(self.folder, clock=self.clock)
+        self.process = ServiceProcess(self.folder, layout.state(self.repository.root, "bentoml").absolute())
 
     @classmethod
     def of(cls, repository: Repository, deployment: Deployment) -> Self:
@@ -100,23 +96,44 @@ class LocalTarget:
         """Return what runs now: the process, and what the service says of itself."""
         version = self._version()
         ours = version if self._is_ours(version) else None
-        details = {"pid": self._process(), "port": self.port, "address": f"http://{HOST}:{self.port}"}
+        started = self._read(SERVICE, Service)
+        details = {
+            "pid": self.process.pid(),
+            "port": self.port,
+            "address": f"http://{HOST}:{self.port}",
+            "started": started.started.isoformat() if started else None,
+        }
         return Observed(ours is not None, ours, details)
 
-    def ask(self, path: str, body: bytes | None = None) -> Answer:
-        """GET a path of the service, or POST JSON to it; see `Target.ask`."""
-        return ask(self.port, path, body)
+    def serves(self, wanted: Wanted) -> bool:
+        """Return whether the service says so, and was started as `wanted` asks; see `Target.serves`."""
+        pointer, service = self._read(POINTER, Pointer), self._read(SERVICE, Service)
+        if pointer is None or service is None or (pointer.lanes, pointer.split) != (wanted.lanes, wanted.split):
+            return False
+        code = self.repository.tree(wanted.commit, BENTO)
+        if (service.port, service.workers, service.code) != (self.port, self.workers, code):
+            return False
+        version = self._version()
+        return self._is_ours(version) and version is not None and version.error is None and _follows(version, pointer)
+
+    def ask(self, path: str, body: bytes | None = None, *, lane: LaneName = "champion") -> Answer:
+        """GET a path of the service, or POST JSON to one of its lanes; see `Target.ask`."""
+        return ask(self.port, path, body, probe=lane)
 
     def steps(self, wanted: Wanted) -> Sequence[Step]:
         """Return the steps: code, pointer, retire an outdated process, start one, wait until every worker follows."""
         code = self.repository.tree(wanted.commit, BENTO) or ""
         return (
             Step("export", lambda: self._export(wanted.commit, code)),
-            Step("point", lambda: self._point(wanted)),
+            Step("point", lambda: self._point(wanted.lanes, wanted.split)),
             Step("retire", lambda: self._retire(code)),
             Step("start", lambda: self._start(code)),
             Step("converge", self._converge),
         )
+
+    def shift(self, to: LanePointer) -> Sequence[Step]:
+        """Return the steps: the pointer names one release alone, and every worker follows; see `Target.shift`."""
+        return (Step("shift", lambda: self._point({"champion": to}, None)), Step("converge", self._converge))
 
     def stop(self) -> None:
         """Stop the service, waiting for the requests in flight; nothing to stop is fine.
@@ -127,7 +144,7 @@ class LocalTarget:
         until = self.clock() + 2 * _STOP_S
         while isinstance(self._ended(), Waiting):
             if self.clock() > until:
-                raise DeliveryError(f"Process {self._process()} does not end", hint=f"See {self.folder / LOG}")
+                raise DeliveryError(f"Process {self.process.pid()} does not end", hint=f"See {self.folder / LOG}")
             time.sleep(0.05)
 
     # --- steps -------------------------------------------------------------------------------------------------
@@ -138,25 +155,29 @@ class LocalTarget:
         place = self.folder / CODE / code
         if place.is_dir():
             return Done()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".incoming-", dir=place.parent) as incoming:
-            self.repository.export(commit, BENTO, Path(incoming, code, BENTO))
+        service = self.process.started()
+        running = service is not None and service.code == code
+        with scratch(place.parent, ".incoming-") as incoming:
+            self.repository.export(commit, BENTO, incoming / code / BENTO)
             with self.lease.writing():
-                Path(incoming, code).replace(place)
-        return Done(f"code {code[:12]}", changed=True)
+                (incoming / code).replace(place)
+        return Done(f"code {code[:12]}", changed=not running)
 
-    def _point(self, wanted: Wanted) -> Result:
+    def _point(self, wanted: Mapping[LaneName, LanePointer], split: Split | None) -> Result:
         now = self._read(POINTER, Pointer)
-        lanes = dict(wanted.lanes)
+        lanes = dict(wanted)
         version = self._version()
         self._error_before = version.error if version else None
         # Workers try again only what is pointed to anew: after an error the same pointer is written once more.
-        if now and (now.lanes, now.split) == (lanes, wanted.split) and self._error_before is None:
+        if now and (now.lanes, now.split) == (lanes, split) and self._error_before is None:
             return Done()
-        return self._swap(Pointer(**self._place(now), lanes=lanes, split=wanted.split))
+        live = version.generation if version and self._is_ours(version) else 0
+        if now is None and live and split is None and version and version.lanes == _releases(lanes):
+            self._swap(Pointer(**self._place(live), lanes=lanes))  # only the file was lost
+            return Done(f"generation {live} is pointed to again")
+        return self._swap(Pointer(**self._place((now.generation if now else live) + 1), lanes=lanes, split=split))
 
-    def _place(self, now: Pointer | None) -> dict[str, object]:
-        generation = now.generation + 1 if now else 1
+    def _place(self, generation: int) -> dict[str, object]:
         return {"model": self.model, "environment": self.environment, "generation": generation}
 
     def _swap(self, pointer: Pointer) -> Result:
@@ -166,14 +187,14 @@ class LocalTarget:
 
     def _retire(self, code: str) -> Result:
         """End a service that was started with another port, another number of workers, or from other code."""
-        service = self._read(SERVICE, Service)
+        service = self.process.started()
         if service is None:  # whatever runs of ours then, nobody knows how it was started
-            return self._ended() if self._process() else Done()
+            return self._ending() if self.process.pid() else Done()
         if (service.port, service.workers, service.code) == (self.port, self.workers, code):
-            return Done()
+            return self._restored()
         if service.port != self.port and _listens(self.port):  # it could not move there: let it serve where it is
             return Failed(self._foreign(self._version()))
-        if code == self._text(FAILED_CODE) and self._process():
+        if code == self._text(FAILED_CODE) and self.process.pid():
             return Failed(
                 DeliveryError(
                     f"The code {code[:12]} of {self.model} in {self.environment} did not start before",
@@ -181,14 +202,23 @@ class LocalTarget:
                     hint="Mend bento/ and merge it. To try the same code again: towpath down, then towpath reconcile",
                 )
             )
-        return self._ended()
+        return self._ending()
+
+    def _restored(self) -> Result:
+        if self.process.is_forgotten():
+            with self.lease.writing():
+                self.process.remember()
+        return Done()
+
+    def _ending(self) -> Result:
+        with self.lease.writing():  # who has lost the lease may not end what another has started
+            return self._ended()
 
     def _ended(self) -> Result:
         """End the process that we started: politely, later by force."""
-        pid = self._process()
+        pid = self.process.pid()
         if pid is None:
-            for name in (SERVICE, PID):
-                (self.folder / name).unlink(missing_ok=True)
+            self.process.forget()
             self._stop_asked_s = None
             return Done()
         if self._stop_asked_s is None:
@@ -199,7 +229,7 @@ class LocalTarget:
         return Waiting(f"process {pid} to end")
 
     def _start(self, code: str) -> Result:
-        if self._process() and self._read(SERVICE, Service):
+        if self.process.pid() and self._read(SERVICE, Service):
             return Done()
         in_the_way = self._in_the_way()
         if in_the_way:
@@ -212,35 +242,17 @@ class LocalTarget:
         """Return what to do about whoever uses our port though no process of ours is known; None when it is free."""
         if not _listens(self.port):
             return None
-        orphans = self._family()  # left behind by a service whose main process was killed
+        orphans = self.process.family()  # left behind by a service whose main process was killed
         if not orphans:
             return Failed(self._foreign(self._version()))
-        for pid in orphans:
-            processes.end(pid, at_once=True)
+        with self.lease.writing():
+            for pid in orphans:
+                processes.end(pid, at_once=True)
         return Waiting(f"port {self.port} to become free")
-
-    def _family(self) -> list[int]:
-        """Return every process that was started to follow our pointer, whether our files still tell of it or not."""
-        return processes.having_variable(POINTER_VARIABLE, str(self.folder / POINTER))
 
     def _spawn(self, code: str) -> None:
         service = Service(port=self.port, workers=self.workers, code=code, started=datetime.now(UTC))
-        (self.folder / PID).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / WORKERS, ignore_errors=True)  # the states of processes that are gone
-        write_atomically(self.folder / SERVICE, service.model_dump_json(indent=2) + "\n")
-        path = self.folder / CODE / code / BENTO / "service.py"
-        numbers = ("--port", str(self.port), "--workers", str(self.workers))
-        argv = [*self.command, "--service", str(path), *numbers]
-        processes.start(argv, self._environment(), self.folder / LOG, self.folder / PID)
-
-    def _environment(self) -> dict[str, str]:
-        """Return the few variables that the service sees: no secret of ours is among them."""
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        return inherited | {
-            POINTER_VARIABLE: str(self.folder / POINTER),
-            "BENTOML_DO_NOT_TRACK": "True",
-            "BENTOML_HOME": str(layout.state(self.repository.root, "bentoml").absolute()),
-        }
+        self.process.spawn(service, self.command, self.folder / CODE / code / BENTO / "service.py")
 
     def _converge(self) -> Result:
         pointer = self._read(POINTER, Pointer)
@@ -250,34 +262,39 @@ class LocalTarget:
         if version is None:
             return self._not_answering()
         if not self._is_ours(version):  # while it starts, our own service does not know yet whose it is
-            return Waiting("the service to say who it is") if self._process() else Failed(self._foreign(version))
+            return Waiting("the service to say who it is") if self.process.pid() else Failed(self._foreign(version))
         if _follows(version, pointer):
-            if self._read(GOOD, Pointer) != pointer:
-                write_atomically(self.folder / GOOD, pointer.model_dump_json(by_alias=True) + "\n")
-            self._remember_code()
+            self._remember(pointer)
             return Done(f"generation {pointer.generation} on {len(version.workers)} workers")
         if version.error and not self._may_be_old(version.error):
             return self._cannot_load(pointer, version.error)
         return Waiting(f"the workers to load generation {pointer.generation}")
 
     def _not_answering(self) -> Result:
-        pid = self._number()
+        pid = self.process.number()
         if pid is None or processes.alive(pid):  # None: the child has not written it yet
             return Waiting("the service to answer")
         return Failed(
             DeliveryError(
                 f"The service of {self.model} in {self.environment} has ended",
-                why=f"The end of {self.folder / LOG}:\n{self._log_tail()}\n{self._fall_back()}",
+                why=f"The end of {self.folder / LOG}:\n{self.process.log_tail()}\n{self._fall_back()}",
                 hint="Mend its cause, then: towpath reconcile",
             )
         )
 
-    def _remember_code(self) -> None:
+    def _remember(self, pointer: Pointer) -> None:
+        """Remember what every worker follows, and the code that they run: the way back, should the next one fail."""
         service = self._read(SERVICE, Service)
-        if service and self._text(GOOD_CODE) != service.code:
-            write_atomically(self.folder / GOOD_CODE, service.code)
-        if service and self._text(FAILED_CODE) == service.code:
-            (self.folder / FAILED_CODE).unlink()
+        code = service.code if service else None
+        known = (self._read(GOOD, Pointer), self._text(GOOD_CODE)) == (pointer, code)
+        if known and self._text(FAILED_CODE) != code:
+            return
+        with self.lease.writing():
+            write_atomically(self.folder / GOOD, pointer.model_dump_json(by_alias=True) + "\n")
+            if code:
+                write_atomically(self.folder / GOOD_CODE, code)
+            if code and self._text(FAILED_CODE) == code:
+                (self.folder / FAILED_CODE).unlink()
 
     def _fall_back(self) -> str:
         """Start the code that served before, remember which did not start, and say so."""
@@ -332,21 +349,6 @@ class LocalTarget:
             hint=f"End it, or set another target.port for {self.environment} and merge that.",
         )
 
-    def _process(self) -> int | None:
-        """Return the id of our service process; None when it has ended, whoever uses its number now."""
-        pid = self._number()
-        ours = pid is not None and processes.has_variable(pid, POINTER_VARIABLE, str(self.folder / POINTER))
-        if pid is not None and ours and processes.alive(pid):
-            return pid
-        return next(filter(processes.leads, self._family()), None)  # the file that held its number may be gone
-
-    def _number(self) -> int | None:
-        """Return the process id that the service has written down."""
-        try:
-            return int((self.folder / PID).read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-
     def _read(self, name: str, record: type[_Record]) -> _Record | None:
         try:
             return parse_json((self.folder / name).read_bytes(), record, source=str(self.folder / name))
@@ -359,14 +361,14 @@ class LocalTarget:
         except (FileNotFoundError, UnicodeDecodeError):
             return None
 
-    def _log_tail(self) -> str:
-        text = (self.folder / LOG).read_text(errors="replace") if (self.folder / LOG).exists() else ""
-        return "\n".join(text.splitlines()[-_LOG_LINES:])
+
+def _releases(lanes: Mapping[LaneName, LanePointer]) -> dict[str, str]:
+    return {name: lane.release for name, lane in lanes.items()}
 
 
 def _follows(version: Version, pointer: Pointer) -> bool:
-    lanes = {name: lane.release for name, lane in pointer.lanes.items()}
-    return version.converged and version.generation >= pointer.generation and version.lanes == lanes
+    follows = version.converged and version.generation >= pointer.generation
+    return follows and version.lanes == _releases(pointer.lanes)
 
 
 def _listens(port: int) -> bool:

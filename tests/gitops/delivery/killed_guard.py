@@ -1,13 +1,16 @@
-"""Reconcile, and be killed at the beginning of a step: `killed_run.py ROOT TRACKING_URI MODEL STEP COMMAND…`."""
+"""Look once, and be killed before an effect: `killed_guard.py ROOT TRACKING_URI MODEL EFFECT COMMAND…`."""
 
 import os
 import signal
 import sys
 from pathlib import Path
 
-from towpath_gitops.delivery.reconcile import reconcile
+from towpath_gitops.delivery.guard import guard
+from towpath_gitops.delivery.ledger import Ledger
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.delivery.targets.local import LocalTarget
+from towpath_gitops.forges.local import LocalForge
+from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.repository import Repository
 
@@ -21,18 +24,12 @@ def make_target(repository: Repository, deployment: Deployment) -> LocalTarget:
     return target
 
 
-def die(step: str) -> None:
+def die(effect: str) -> None:
     """End without any last word."""
-    if step == fatal:
+    if effect == fatal:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-reconcile(
-    Repository(Path(root)),
-    Registry(tracking_uri),
-    "staging",
-    model,
-    targets={"local": make_target},
-    deadline_s=60.0,
-    progress=die,
-)
+repository, registry = Repository(Path(root)), Registry(tracking_uri)
+desk = Desk(repository, LocalForge(repository), registry, Ledger(repository))
+guard(desk, registry, "staging", model, targets={"local": make_target}, progress=die)
