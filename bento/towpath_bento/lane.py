@@ -39,9 +39,18 @@ def load(pointer: LanePointer) -> Lane:
     """
     folder = Path(pointer.path)
     check_artifact(folder, pointer.artifact)
+    return open_lane(folder, release=pointer.release, artifact=pointer.artifact)
+
+
+def open_lane(folder: Path, *, release: str, artifact: str) -> Lane:
+    """Open an artifact whose digest the caller has checked, and repeat its golden requests.
+
+    Raises:
+        NotFoundError, InvalidFileError, MissingDependencyError, DeliveryError: as `load`.
+    """
     signature = parse_json(_read(folder, SIGNATURE), Signature, source=SIGNATURE)
     golden = parse_json(_read(folder, GOLDEN), Golden, source=GOLDEN)
-    lane = Lane(pointer.release, pointer.artifact, Codec(signature), open_engine(folder, signature))
+    lane = Lane(release, artifact, Codec(signature), open_engine(folder, signature))
     for number, case in enumerate(golden.cases):
         _smoke_test(lane, number, case)
     return lane

@@ -9,6 +9,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # set by BentoML for its workers
 NO_LANE: Final = "none"
+PROBE: Final = "probe"  # the lane of what Towpath itself asks: such requests are nobody's traffic
 
 # From half a millisecond, about what one row takes, to the seconds of a full batch on a busy machine.
 _BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -38,6 +39,18 @@ def render() -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client does not annotate it
     return generate_latest(registry)
+
+
+def count_answer(lane: str, release: str, rows: int, took_s: float) -> None:
+    """Count a request that was answered with predictions."""
+    REQUESTS.labels(lane, release, "200").inc()
+    ROWS.labels(lane, release).inc(rows)
+    LATENCY.labels(lane, release).observe(took_s)
+
+
+def count_refusal(status: int, lane: str = NO_LANE, release: str = NO_LANE) -> None:
+    """Count a request that was answered with a problem: in the lane that failed, or in none."""
+    REQUESTS.labels(lane, release, str(status)).inc()
 
 
 def forget_process(pid: int) -> None:

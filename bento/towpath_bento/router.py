@@ -45,6 +45,10 @@ class Live:
         chosen = _falls_within(self.split, entity_of(body), body)
         return ("challenger", challenger) if chosen else ("champion", champion)
 
+    def probed(self, name: str) -> tuple[LaneName, Lane] | None:
+        """Return the lane that a probe names, whatever the split says; None when it is not live."""
+        return next((pair for pair in self.lanes.items() if pair[0] == name), None)
+
     def shadow(self, request: Request, body: bytes) -> Lane | None:
         """Return the lane that shall score the request besides the champion, or None."""
         lane = self.lanes.get("shadow")

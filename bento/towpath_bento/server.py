@@ -38,7 +38,7 @@ from towpath_bento.packaged import packaged_pointer
 from towpath_bento.problems import ProblemError
 from towpath_bento.router import Live, Shadow
 from towpath_gitops.errors import TowpathError
-from towpath_gitops.records.pointer import POINTER_VARIABLE, WorkerState
+from towpath_gitops.records.pointer import POINTER_VARIABLE, PROBE_HEADER, WorkerState
 
 if TYPE_CHECKING:
     from _bentoml_sdk import Service  # type: ignore[import-untyped]  # BentoML ships no types
@@ -69,6 +69,29 @@ class Scored(NamedTuple):
     release: str
     values: NDArray[Any]
     shadow: Lane | None
+
+
+class Asked(NamedTuple):
+    """A request for predictions, and the lanes of the moment at which it came."""
+
+    live: Live
+    body: bytes
+    probe: str  # the lane that shall answer, where Towpath itself asks; empty for everybody else
+
+    def choose(self) -> tuple[str, Lane]:
+        """Return the lane that answers.
+
+        Raises:
+            ProblemError: it is not live.
+        """
+        chosen = self.live.probed(self.probe) if self.probe else self.live.choose(self.body)
+        if chosen is None:
+            raise _not_live()
+        return chosen
+
+    def counted(self, lane: str) -> str:
+        """Return under which name the request is counted."""
+        return metrics.PROBE if self.probe else lane
 
 
 class ModelServer:
@@ -137,30 +160,24 @@ class ModelServer:
         if header(scope, b"content-encoding"):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
         body = await read_body(scope, receive)
-        live = self.follower.live  # one moment's lanes for the whole request, whatever is swapped meanwhile
+        # One moment's lanes for the whole request, whatever is swapped meanwhile.
+        asked = Asked(self.follower.live, body, header(scope, PROBE_HEADER.encode()))
         try:
             # Many rows would keep every other request waiting.
             inline = len(body) <= _INLINE_BYTES
-            scored = self._score(live, body) if inline else await asyncio.to_thread(self._score, live, body)
+            scored = _score(asked) if inline else await asyncio.to_thread(_score, asked)
         except ProblemError as problem:
-            metrics.REQUESTS.labels(metrics.NO_LANE, metrics.NO_LANE, str(int(problem.status))).inc()
+            metrics.count_refusal(int(problem.status))
             raise
-        metrics.REQUESTS.labels(scored.lane, scored.release, "200").inc()
-        metrics.ROWS.labels(scored.lane, scored.release).inc(len(scored.values))
-        metrics.LATENCY.labels(scored.lane, scored.release).observe(time.perf_counter() - started_s)
-        if scored.shadow is not None:
+        except Exception:  # the release's own fault: whoever watches it must see it
+            name, lane = asked.choose()
+            metrics.count_refusal(int(HTTPStatus.INTERNAL_SERVER_ERROR), asked.counted(name), lane.release)
+            raise
+        took_s = time.perf_counter() - started_s
+        metrics.count_answer(asked.counted(scored.lane), scored.release, len(scored.values), took_s)
+        if scored.shadow is not None and not asked.probe:
             self._shadow.offer(scored.shadow, body, scored.values)
         return Answer(scored.body, headers=(("x-towpath-lane", scored.lane), ("x-towpath-release", scored.release)))
-
-    def _score(self, live: Live, body: bytes) -> Scored:
-        chosen = live.choose(body)
-        if chosen is None:
-            raise _not_live()
-        name, lane = chosen
-        request = lane.codec.decode(body)
-        values = lane.engine.predict(request.columns)
-        answer = lane.codec.encode(lane.release, values)
-        return Scored(answer, name, lane.release, values, live.shadow(request, body))
 
     def _champion(self) -> Lane:
         lane = self.follower.live.lanes.get("champion")
@@ -244,6 +261,14 @@ def model_server(name: str) -> "Service[Any]":
     service: Service[Any] = Model
     service.add_asgi_middleware(Front, server=server)
     return service
+
+
+def _score(asked: Asked) -> Scored:
+    name, lane = asked.choose()
+    request = lane.codec.decode(asked.body)
+    values = lane.engine.predict(request.columns)
+    answer = lane.codec.encode(lane.release, values)
+    return Scored(answer, name, lane.release, values, asked.live.shadow(request, asked.body))
 
 
 def _caller_file() -> str:

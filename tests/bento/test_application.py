@@ -95,6 +95,43 @@ def test_a_fault_of_ours_tells_nothing(point: Callable[..., Path], row: dict[str
     assert "a secret" in caplog.text
 
 
+def test_a_fault_is_counted_for_the_release_that_had_it(point: Callable[..., Path], row: dict[str, Any]) -> None:
+    """Whoever watches a release sees its 5xx under its own name, apart from what callers did wrong."""
+
+    async def scenario() -> tuple[str, str]:
+        async with serving(point(version=77)) as (server, client):
+            lane = server.follower.live.lanes["champion"]
+
+            class Broken:
+                def predict(self, _: object) -> np.ndarray:
+                    raise RuntimeError
+
+            object.__setattr__(lane, "engine", Broken())
+            await client.post("/v1/predict", json={"rows": [row]})
+            return lane.release, (await client.get("/metrics")).text
+
+    release, text = asyncio.run(scenario())
+    assert f'towpath_requests_total{{lane="champion",release="{release}",status="500"}} 1.0' in text
+
+
+def test_a_probe_is_answered_by_its_lane_and_is_nobodys_traffic(
+    point: Callable[..., Path], row: dict[str, Any]
+) -> None:
+    """What Towpath itself asks counts for no lane, so that a service without callers is not taken for a busy one."""
+
+    async def scenario() -> tuple[str, str]:
+        async with serving(point(version=78)) as (server, client):
+            champion = {"x-towpath-probe": "champion"}
+            answer = await client.post("/v1/predict", json={"rows": [row]}, headers=champion)
+            nobody = await client.post("/v1/predict", json={"rows": [row]}, headers={"x-towpath-probe": "challenger"})
+            assert (answer.status_code, nobody.status_code) == (200, 503)
+            return server.follower.live.lanes["champion"].release, (await client.get("/metrics")).text
+
+    release, text = asyncio.run(scenario())
+    assert f'towpath_requests_total{{lane="probe",release="{release}",status="200"}} 1.0' in text
+    assert f'towpath_requests_total{{lane="champion",release="{release}"' not in text
+
+
 def test_a_body_that_does_not_come_is_408(point: Callable[..., Path], monkeypatch: Any) -> None:
     """A caller who dawdles is told so in the end; one who hangs up leaves nothing waiting."""
     monkeypatch.setattr(asgi, "BODY_TIMEOUT_S", 0.05)

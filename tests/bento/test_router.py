@@ -61,6 +61,16 @@ def test_a_full_share_and_a_shadow(lanes: dict[str, Lane]) -> None:
         assert shadowed.choose(body(str(number)))[0] == "champion"  # type: ignore[index]  # as above
 
 
+def test_a_probe_gets_the_lane_that_it_names(lanes: dict[str, Lane]) -> None:
+    """No split keeps a question from the lane that it is meant for, and a lane that is not live answers nothing."""
+    live = Live(
+        1, {"champion": lanes["champion"], "challenger": lanes["other"]}, Split(mode="canary", share=1, salt="s")
+    )
+    assert live.probed("champion") == ("champion", lanes["champion"])
+    assert live.probed("challenger") == ("challenger", lanes["other"])
+    assert live.probed("shadow") is None
+
+
 @given(st.text(), st.binary())
 def test_positions_lie_in_the_unit_interval(salt: str, key: bytes) -> None:
     """Every key has a position from 0 up to, never at, 1."""

@@ -16,10 +16,14 @@ Booster = Callable[[Any], NDArray[np.floating[Any]]]
 
 XGBOOST: Final = "booster.ubj"
 LIGHTGBM: Final = "booster.txt"
+_OURS: Final = "towpath_bento.transformers"
 # What a pipeline may hold besides scikit-learn's own estimators, which skops knows and trusts itself.
 TRUSTED: Final = (
     "numpy.dtype",
     "sklearn.compose._column_transformer.make_column_selector",  # three plain values; calling it only picks columns
+    "sklearn.model_selection._split.KFold",  # of a target encoder: three plain values, used in fitting only
+    # Towpath's own: plain parameters and arrays, and methods that compute with them.
+    *(f"{_OURS}.{name}" for name in ("Bucket", "Clip", "Cyclic", "Log", "RareCategories", "Ratio")),
 )
 
 
