@@ -14,7 +14,7 @@ from towpath_flows.data.coercion import coerce, kind_of, replaced
 from towpath_flows.data.contract import ContractReport, examine, validate
 from towpath_flows.data.sources import Table, load
 from towpath_flows.project import Project
-from towpath_gitops.errors import DataContractError
+from towpath_gitops.errors import DataContractError, InvalidFileError
 from towpath_gitops.records.evidence import Verdict
 
 New = Callable[..., Project]
@@ -87,6 +87,49 @@ def test_a_strict_schema_names_what_it_does_not_know(new_project: New, orders: p
     project = new_project(schema=("    returned: bool\n", strict))
     (problem,) = examine(project, table(orders.assign(colour="red"))).report.problems
     assert str(problem) == "the table: has no columns but the schema's fails 1 times: 'colour'"
+
+
+@pytest.mark.parametrize("marked", ["schema", "spec"])
+def test_no_value_of_a_sensitive_column_is_shown(new_project: New, orders: pd.DataFrame, marked: str) -> None:
+    """Rules, counts and rows are told; values are not, in whatever shape the report is read."""
+    rule = """
+    @pa.check("seller")
+    def is_known(cls, seller: pd.Series) -> pd.Series:
+        raise ValueError(f"who is {seller[0]}?")
+
+    @pa.dataframe_check
+    def is_ours(cls, frame: pd.DataFrame) -> pd.Series:
+        raise ValueError(f"no {frame['seller'][0]} here")
+"""
+    marks = {
+        "schema": {"schema": ("    seller: str\n", '    seller: str = pa.Field(metadata={"sensitive": True})\n')},
+        "spec": {"spec": ("orders.parquet}\n", "orders.parquet}\n  sensitive: [seller, coupon]\n")},
+    }
+    project = new_project(**marks[marked])
+    path = project.root / "src" / "shop" / "schema.py"
+    path.write_text(path.read_text() + rule)
+    broken = orders.assign(seller="Mata Hari", coupon=7.25, items=orders["items"].where(orders.index > 0, 99))
+    report = examine(project, table(broken)).report
+    shown = [report.text, report.markdown, *(finding.message for finding in report.findings)]
+    assert "is_known fails" in report.text
+    assert "is_ours fails" in report.text
+    assert "row 0 (99)" in report.text
+    assert not any("Hari" in text for text in shown)
+    assert ("7.25" in report.text) is (marked == "schema")
+    assert "coupon: is text fails 1500 times: row 0" in report.text
+
+
+def test_a_sensitive_column_must_exist(new_project: New) -> None:
+    """A misspelt name would leave the column unprotected: it is refused."""
+    with pytest.raises(InvalidFileError, match=r"data\.sensitive: the schema has no column selller"):
+        _ = new_project(spec=("orders.parquet}\n", "orders.parquet}\n  sensitive: [selller]\n")).schema
+
+
+def test_words_in_the_report_stay_words(project: Project, orders: pd.DataFrame) -> None:
+    """Values of the data mark nothing up in the report's table."""
+    hostile = orders.assign(country="<b>|[x](http://e.vil)|")
+    assert "<b>" not in examine(project, table(hostile)).report.markdown
+    assert "(http://e" not in examine(project, table(hostile)).report.markdown
 
 
 def test_lists_are_no_text_and_are_shown(project: Project, orders: pd.DataFrame) -> None:

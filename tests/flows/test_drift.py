@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from towpath_flows.monitoring.drift import (
+from towpath_flows.data.drift import (
     ColumnDrift,
     chi_square,
     compare,

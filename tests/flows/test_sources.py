@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -9,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from towpath_flows.data.sources import digest_frame, load
+from towpath_flows.data.sources import digest_frame, files, load
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError, InvalidFileError, NotFoundError
 
 New = Callable[..., Project]
 
 
-def day(number: int) -> datetime:
-    """Return midnight of a day of January 2026."""
-    return datetime(2026, 1, number, tzinfo=UTC)
+def day(number: int, hour: int = 0) -> datetime:
+    """Return an hour of a day of January 2026."""
+    return datetime(2026, 1, number, hour, tzinfo=UTC)
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
@@ -158,6 +159,67 @@ def test_the_digest_is_of_the_rows_that_were_read(new_project: New, orders: pd.D
     assert load(new_project(), until=day(21)).digest != first
     changed = orders.assign(items=orders["items"].where(orders.index != 3, 49))
     assert load(new_project(table=changed), until=day(20)).digest != first
+
+
+@pytest.mark.parametrize("name", ["orders.parquet", "orders.csv", "orders.jsonl"])
+def test_files_are_read_in_pieces_and_by_column(
+    new_project: New, orders: pd.DataFrame, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the schema's columns are read, and pieces of any size give the same rows, types and digest."""
+    project = new_project(spec=("orders.parquet", name), table=orders)
+    write(orders.assign(diary="dear reader"), project.root / "data" / name)
+    whole = load(project)
+    assert "diary" not in whole.frame
+    assert "diary" in whole.available
+    monkeypatch.setattr(files, "BATCH_ROWS", 11)
+    pieces = load(project)
+    assert pieces.digest == whole.digest
+    assert pieces.frame.dtypes.equals(whole.frame.dtypes)
+
+
+def test_a_schema_that_asks_about_other_columns_sees_them(new_project: New, orders: pd.DataFrame) -> None:
+    """A strict schema refuses what it does not know, so the whole table is read for it."""
+    strict = "    returned: bool\n\n    class Config:\n        strict = True\n"
+    project = new_project(schema=("    returned: bool\n", strict), table=orders.assign(diary="dear reader"))
+    assert "diary" in load(project).frame
+
+
+def test_parquet_outside_the_window_stays_on_the_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter goes down to the file, for moments with a zone and without one."""
+    path = project.root / "data" / "orders.parquet"
+    frame = pd.read_parquet(path)
+    read: list[int] = []
+    real = files._as_pandas
+
+    def counting(table: object) -> pd.DataFrame:
+        found = real(table)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(files, "_as_pandas", counting)
+    for moments in (frame["ordered_at"], frame["ordered_at"].dt.tz_localize(None)):
+        frame.assign(ordered_at=moments).to_parquet(path, index=False)
+        read.clear()
+        assert len(load(project, since=day(2), until=day(3)).frame) == 24
+        assert sum(read) == 24
+
+
+def test_rows_that_take_too_much_memory_are_refused(new_project: New) -> None:
+    """Reading stops at the owner's limit; what rows take is reported."""
+    assert load(new_project()).memory_bytes > 10_000
+    small = new_project(spec=("orders.parquet}", "orders.parquet}\n  memory: 0.01MB"))
+    with pytest.raises(DataContractError, match=r"more than 0 MB in memory"):
+        load(small)
+    window = load(small, since=day(2), until=day(2, 6))
+    assert len(window.frame) == 6
+
+
+def test_every_file_is_remembered_by_its_digest(project: Project) -> None:
+    """The inputs say which bytes were read."""
+    (found,) = load(project).inputs
+    path = project.root / "data" / "orders.parquet"
+    assert (found.uri, found.size_bytes) == ("data/orders.parquet", path.stat().st_size)
+    assert found.digest == "sha256:" + sha256(path.read_bytes()).hexdigest()
 
 
 @settings(max_examples=30, deadline=None)

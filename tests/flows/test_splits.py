@@ -88,6 +88,26 @@ def test_a_part_with_one_class_is_refused(shop: Project, orders: pd.DataFrame) -
         split(shop, orders.assign(returned=(orders.index < 600) & orders["returned"]))
 
 
+def test_a_rare_class_is_learned_though_nobody_can_judge_it(shop: Project, orders: pd.DataFrame) -> None:
+    """Of three or more classes a single row goes to train; in no fold is it judged by a model that never saw it."""
+    rare = orders.assign(country=orders["country"].where(orders.index != 700, "LU"))
+    project = changed(shop, time=None, target="country", task="multiclass")
+    parts = split(project, rare)
+    assert "LU" in set(parts.train["country"])
+    pairs = folds(project, parts.development, parts.target)
+    assert pairs
+    for fitted, judged in pairs:
+        assert "LU" in set(parts.development["country"].iloc[fitted])
+        assert "LU" not in set(parts.development["country"].iloc[judged])
+
+
+def test_a_class_that_is_new_in_time_is_refused(shop: Project, orders: pd.DataFrame) -> None:
+    """What occurs only after the rows to train on cannot be learned from them; the class is named."""
+    late = orders.assign(country=orders["country"].where(orders.index < 1300, "LU"))
+    with pytest.raises(DataContractError, match=r"train part lacks a class of country.*\nLU must occur there"):
+        split(changed(shop, target="country", task="multiclass"), late)
+
+
 def test_too_few_rows_are_refused(shop: Project, orders: pd.DataFrame) -> None:
     """Forty rows cannot be split in three."""
     with pytest.raises(DataContractError, match="it needs 20"):

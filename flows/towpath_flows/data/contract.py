@@ -3,8 +3,9 @@
 import copy
 import difflib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -13,12 +14,17 @@ from towpath_flows.data.coercion import Kind, coerce, kind_of, replaced
 from towpath_flows.data.sources.base import Table
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError
+from towpath_gitops.promotion.markdown import code, table
 from towpath_gitops.records.evidence import Finding, Verdict
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
 _EXAMPLES: Final = 3
+_ROW: Final = re.compile(r"row \d+")  # the part of an example that tells no value
+_ABSENT: Final = "is a column of the data"
+_UNKNOWN: Final = "has no columns but the schema's"
+_OF_NAMES: Final = {_ABSENT, _UNKNOWN}  # rules whose examples are names of columns
 _EXPECTED: Final[dict[Kind, str]] = {
     "number": "is a finite number",
     "integer": "is a whole number",
@@ -29,7 +35,7 @@ _EXPECTED: Final[dict[Kind, str]] = {
 _WORDS: Final = (
     (r"not_nullable", "is not missing"),
     (r"field_uniqueness", "occurs once"),
-    (r"column_in_schema", "has no columns but the schema's"),
+    (r"column_in_schema", _UNKNOWN),
     (r"greater_than_or_equal_to\((.*)\)", r"≥ \1"),
     (r"less_than_or_equal_to\((.*)\)", r"≤ \1"),
     (r"greater_than\((.*)\)", r"> \1"),
@@ -71,17 +77,25 @@ class ContractReport:
     def markdown(self) -> str:
         """A table for people, as an artifact or a comment."""
         if not self.problems:
-            return f"{self.rows:,} rows of `{self.source}` fit the schema.\n"
-        lines = [
-            f"{self.rows:,} rows of `{self.source}` were read; {len(self.problems)} rules are broken.",
-            "",
-            "| column | rule | rows that break it | for example |",
-            "| --- | --- | ---: | --- |",
+            return f"{self.rows:,} rows of {code(self.source)} fit the schema.\n"
+        head = f"{self.rows:,} rows of {code(self.source)} were read; {len(self.problems)} rules are broken."
+        rows = [
+            (each.column or "(rows)", each.rule, f"{each.count:,}", ", ".join(each.examples)) for each in self.problems
         ]
-        for problem in self.problems:
-            examples = ", ".join(problem.examples).replace("|", "\\|")
-            lines.append(f"| {problem.column or '(rows)'} | {problem.rule} | {problem.count:,} | {examples} |")
-        return "\n".join(lines) + "\n"
+        return f"{head}\n\n{table(('column', 'rule', 'rows that break it', 'for example'), rows, right={2})}\n"
+
+    def require(self, schema: str) -> None:
+        """Pass when no rule of the schema, which `schema` names, is broken.
+
+        Raises:
+            DataContractError: with the whole report.
+        """
+        if self.problems:
+            raise DataContractError(
+                f"{self.source} breaks {len(self.problems)} rules of the schema {schema}:",
+                why=self.text,
+                hint="Rows are counted from 0. Correct the data, or the schema if it asks too much.",
+            )
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -97,52 +111,58 @@ class ContractReport:
 
 @dataclass(frozen=True)
 class Validated:
-    """Rows in the owner's types: the schema's columns in its order; moments in UTC."""
+    """Rows in the owner's types: the schema's columns in its order; moments in UTC. `until` ends their window."""
 
     frame: pd.DataFrame
     report: ContractReport
+    until: datetime | None = None
 
 
-def validate(project: Project, table: Table) -> Validated:
+def validate(project: Project, rows: Table) -> Validated:
     """Check every row of a table against the owner's schema; columns that the schema does not name are left out.
 
-    Columns that may be absent (`Optional[...]` in the schema) and are, come back empty.
+    Columns that may be absent (`Optional[...]` in the schema) and are, come back empty. Of sensitive columns the report
+    tells the rows, never a value.
 
     Raises:
         DataContractError: with the whole report: every broken rule, how often, and examples.
     """
-    validated = examine(project, table)
-    if validated.report.problems:
-        raise DataContractError(
-            f"{table.source} breaks {len(validated.report.problems)} rules of the schema {project.spec.schema_}:",
-            why=validated.report.text,
-            hint="Rows are counted from 0. Correct the data, or the schema if it asks too much.",
-        )
+    validated = examine(project, rows)
+    validated.report.require(project.spec.schema_)
     return validated
 
 
-def examine(project: Project, table: Table) -> Validated:
+def examine(project: Project, rows: Table) -> Validated:
     """Do the same as `validate`, and return the problems instead of raising."""
     schema = project.schema
-    frame, problems = _typed(schema, table.frame)
+    frame, problems = _typed(schema, rows)
     wrong = {problem.column for problem in problems}
     rest = _rules_only(schema, wrong)
     problems += _broken_rules(rest, _as_owner_sees(schema, frame.drop(columns=list(wrong & set(frame)))))
     for name in schema.columns:
         if name not in frame and name not in wrong:
-            frame[name] = coerce(pd.Series(None, index=frame.index, dtype=object), kind_of(schema.columns[name].dtype))[
-                0
-            ]
+            nothing = pd.Series(None, index=frame.index, dtype=object)
+            frame[name] = coerce(nothing, kind_of(schema.columns[name].dtype))[0]
     kept = frame[[name for name in schema.columns if name in frame]]
-    return Validated(kept, ContractReport(table.source, len(frame), tuple(problems)))
+    shown = tuple(_discreet(problem, project.sensitive) for problem in problems)
+    return Validated(kept, ContractReport(rows.source, len(frame), shown), rows.window[1])
 
 
-def _typed(schema: "pa.DataFrameSchema", frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+def _discreet(problem: Problem, sensitive: frozenset[str]) -> Problem:
+    """Keep back the values of sensitive columns; a rule over whole rows may speak of any of them."""
+    if problem.rule in _OF_NAMES or not (problem.column in sensitive or (sensitive and not problem.column)):
+        return problem
+    rows = (_ROW.match(example) for example in problem.examples)
+    return replace(problem, examples=tuple(row[0] for row in rows if row))
+
+
+def _typed(schema: "pa.DataFrameSchema", rows: Table) -> tuple[pd.DataFrame, list[Problem]]:
+    frame = rows.frame
     problems, columns = [], {}
     for name, column in schema.columns.items():
         if name not in frame:
             if column.required:
-                problems.append(_missing(name, frame))
+                problems.append(_missing(name, len(frame), rows.available or tuple(map(str, frame.columns))))
             continue
         kind = kind_of(column.dtype)
         columns[name], bad = coerce(frame[name], kind)
@@ -151,9 +171,9 @@ def _typed(schema: "pa.DataFrameSchema", frame: pd.DataFrame) -> tuple[pd.DataFr
     return replaced(frame, columns), problems
 
 
-def _missing(name: str, frame: pd.DataFrame) -> Problem:
-    near = difflib.get_close_matches(name, [str(column) for column in frame.columns], n=1)
-    return Problem(name, "is a column of the data", len(frame), (f"there is {near[0]}",) if near else ())
+def _missing(name: str, rows: int, available: Sequence[str]) -> Problem:
+    near = difflib.get_close_matches(name, available, n=1)
+    return Problem(name, _ABSENT, rows, (f"there is {near[0]}",) if near else ())
 
 
 def _rules_only(schema: "pa.DataFrameSchema", without: set[str]) -> "pa.DataFrameSchema":

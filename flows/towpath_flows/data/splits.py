@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from towpath_flows.data.target import Target
+from towpath_flows.data.target import Target, label
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError
 
+_FEWEST_CLASSES: Final = 2  # that rows to judge by must hold, or no measure of classes means anything
+_SHOWN: Final = 10  # classes that a message names
 MIN_ROWS: Final = 20  # in each part; below that neither a fit nor a measure says anything
 
 Rows = NDArray[np.intp]
@@ -38,8 +40,11 @@ def split(project: Project, frame: pd.DataFrame) -> Splits:
     Rows without a target are left out. Boundaries lie between different moments, so that rows of one moment stay
     together and the shares are met only as well as that allows.
 
+    Train has every class; validation and test may lack rare ones, of three or more.
+
     Raises:
-        DataContractError: a part would have fewer than 20 rows or only one class, or the target cannot be learned.
+        DataContractError: a part would have fewer than 20 rows or only one class, train would lack one, or the target
+            cannot be learned.
     """
     spec = project.spec
     target = Target.of(spec, frame)
@@ -60,7 +65,7 @@ def folds(project: Project, frame: pd.DataFrame, target: Target) -> list[tuple[R
     """Return pairs of (fit, judge) row positions for tuning on `frame`, in the order of `Splits.development`.
 
     By time they are windows that grow: each judges the block after the rows it fits (Hyndman and Athanasopoulos,
-    Forecasting, 5.10). At random they are stratified. Folds in which a side lacks a class are left out.
+    Forecasting, 5.10). At random they are stratified. Folds that fit without a class or judge but one are left out.
     """
     number, time = project.spec.tune.folds, project.spec.time
     if time is not None:
@@ -70,7 +75,9 @@ def folds(project: Project, frame: pd.DataFrame, target: Target) -> list[tuple[R
     else:
         dealt = _deal(frame, target, [1] * (number + 1), project.spec.train.seed)
         pairs = [(np.concatenate([*dealt[:held], *dealt[held + 1 :]]), dealt[held]) for held in range(number)]
-    return [pair for pair in pairs if all(_fits(frame[target.column].iloc[rows], target) for rows in pair)]
+    classes = len(target.classes or ())
+    needed = (classes, min(classes, _FEWEST_CLASSES))
+    return [pair for pair in pairs if all(map(_fits, (frame[target.column].iloc[rows] for rows in pair), needed))]
 
 
 def _cut(moments: "pd.Series[pd.Timestamp]", shares: "tuple[float, ...]") -> list[Rows]:
@@ -82,20 +89,20 @@ def _cut(moments: "pd.Series[pd.Timestamp]", shares: "tuple[float, ...]") -> lis
 
 
 def _deal(frame: pd.DataFrame, target: Target, shares: "tuple[float, ...] | list[int]", seed: int) -> list[Rows]:
-    """Shuffle, and deal each class out by the shares; rows keep their order within a part."""
+    """Shuffle, and deal each class out by the shares, one row at least to the first; parts keep the order."""
     generator = np.random.default_rng(seed)
     codes = target.encode(frame[target.column]) if target.classes else np.zeros(len(frame), dtype=np.int64)
     parts: list[list[Rows]] = [[] for _ in shares]
     for code in np.unique(codes):
         rows = generator.permutation(np.flatnonzero(codes == code))
-        cuts = np.round(np.cumsum(shares)[:-1] / np.sum(shares) * len(rows)).astype(int)
+        cuts = np.round(np.cumsum(shares)[:-1] / np.sum(shares) * len(rows)).astype(int).clip(min=1)
         for part, piece in zip(parts, np.split(rows, cuts), strict=True):
             part.append(piece)
     return [np.sort(np.concatenate(part)) for part in parts]
 
 
-def _fits(values: "pd.Series[object]", target: Target) -> bool:
-    return len(values) >= MIN_ROWS and (target.classes is None or values.nunique() == len(target.classes))
+def _fits(values: "pd.Series[object]", classes: int) -> bool:
+    return len(values) >= MIN_ROWS and (not classes or values.nunique() >= classes)
 
 
 def _check(name: str, values: "pd.Series[object]", target: Target) -> None:
@@ -105,13 +112,19 @@ def _check(name: str, values: "pd.Series[object]", target: Target) -> None:
             why="Too few rows, or too many of one moment, which are kept together.",
             hint="Take a wider window, or change the shares under `split` in model.yaml.",
         )
-    if not _fits(values, target):
-        present = ", ".join(sorted({str(value) for value in values}))
+    classes = len(target.classes or ())
+    if not _fits(values, classes if name == "train" else min(classes, _FEWEST_CLASSES)):
+        present = sorted({label(value) for value in values})
+        absent = [known for known in target.classes or () if known not in present]
         raise DataContractError(
-            f"The {name} part lacks a class of {target.column}: it has only {present}",
-            why=f"All of {', '.join(target.classes or ())} must occur in each part.",
+            f"The {name} part lacks a class of {target.column}: it has only {_some(present)}",
+            why=f"{_some(absent)} must occur there, too: no model learns or is judged by what it never sees.",
             hint="Take a wider window, or change the shares under `split` in model.yaml.",
         )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def parts(splits: Splits) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -11,7 +11,7 @@ from towpath_flows.spec import ModelSpec
 from towpath_gitops.errors import DataContractError
 from towpath_gitops.records.signature import Task
 
-_MOST_CLASSES: Final = 100
+MOST_CLASSES: Final = 100
 
 
 def label(value: object) -> str:
@@ -80,7 +80,7 @@ def _numbers(column: str, values: "pd.Series[Any]") -> NDArray[np.float64]:
 
 
 def _classes(spec: ModelSpec, values: "pd.Series[Any]") -> tuple[str, ...]:
-    most = 2 if spec.task == "binary" else _MOST_CLASSES
+    most = 2 if spec.task == "binary" else MOST_CLASSES
     if values.nunique() > most:
         raise DataContractError(
             f"The target {spec.target} has {values.nunique():,} different values",

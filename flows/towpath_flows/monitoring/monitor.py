@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from towpath_bento.wire import DEFAULT_THRESHOLD
 from towpath_flows.data.contract import Problem, examine
+from towpath_flows.data.drift import ColumnDrift, compare, false_alarm_rate
 from towpath_flows.data.sources import Table
 from towpath_flows.evaluation.bootstrap import Estimate, estimates
 from towpath_flows.evaluation.judgement import window_of
 from towpath_flows.evaluation.metrics import METRICS, metrics_of
 from towpath_flows.evaluation.scoring import Scorer
-from towpath_flows.monitoring.drift import ColumnDrift, compare, false_alarm_rate
 from towpath_flows.project import Project
 from towpath_flows.spec import MetricGate
 from towpath_flows.training.reference import PART
@@ -210,7 +211,7 @@ def _labelled(project: Project, frame: pd.DataFrame, now: datetime) -> pd.DataFr
 
 def _performance(project: Project, scorer: Scorer, release: Release, labelled: pd.DataFrame) -> Performance | None:
     name = next(
-        (gate.metric for gate in project.spec.gates if isinstance(gate, MetricGate)),
+        (gate.metric for gate in project.spec.gates if isinstance(gate, MetricGate) and gate.metric in METRICS),
         metrics_of(project.spec.task)[0].name,
     )
     recorded = _recorded(project, release, name)
@@ -221,7 +222,7 @@ def _performance(project: Project, scorer: Scorer, release: Release, labelled: p
     except DataContractError:  # a class that the model has never seen: the schema or the drift report tells of it
         return None
     answers = scorer.answers(labelled)
-    prepared = METRICS[name].prepare(project.spec.task, y, answers, project.spec.threshold)
+    prepared = METRICS[name].prepare(project.spec.task, y, answers, scorer.signature.threshold or DEFAULT_THRESHOLD)
     measured = estimates({name: prepared}, len(y), seed=project.spec.train.seed)[name]
     return Performance(name, recorded, measured, len(y)) if math.isfinite(measured.value) else None
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_flows.data.drift import MAJOR_SHIFT, SHIFT
 from towpath_flows.evaluation import plots
 from towpath_flows.evaluation.card import Section, markdown, page
 from towpath_flows.evaluation.metrics import METRICS
-from towpath_flows.monitoring.drift import MAJOR_SHIFT, SHIFT
 from towpath_flows.monitoring.monitor import ANSWER, Report
 from towpath_gitops import layout
 from towpath_gitops.files import write_atomically

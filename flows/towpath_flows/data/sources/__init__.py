@@ -1,46 +1,153 @@
 """Sources: where rows come from. One module each, one row in the table below."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Final
+import os
+import sys
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from towpath_flows.data.coercion import kind_of, replaced
-from towpath_flows.data.sources import files
-from towpath_flows.data.sources.base import Part, Source, Table, digest_frame
+from towpath_flows.data.sources import duckdb, files, s3, sql
+from towpath_flows.data.sources.base import Input, Part, Request, Source, Table, digest_frame
+from towpath_flows.data_spec import Data, FileSource, Window
 from towpath_flows.project import Project
-from towpath_flows.spec import Window
 from towpath_gitops.errors import DataContractError, InvalidFileError
 
-__all__ = ["SOURCES", "Source", "Table", "digest_frame", "load"]
+__all__ = ["SOURCES", "Input", "Source", "Table", "digest_frame", "exact_window", "load", "read_whole"]
 
 # The key under `data.train` in model.yaml → the module that reads it.
-SOURCES: Final[dict[str, Source]] = {"file": files}
+SOURCES: Final[dict[str, Source]] = {"file": files, "s3": s3, "sql": sql, "duckdb": duckdb}
 
 
 def load(project: Project, *, since: datetime | None = None, until: datetime | None = None) -> Table:
     """Read the rows with `since` ≤ time < `until`; what is None comes from `data.window` in model.yaml.
 
-    The time column becomes UTC; moments without a time zone are taken as UTC. Without a time column every row is read.
+    Of a table that the schema does not want whole, only its columns are read. Rows come in batches, and those outside
+    the window are let go at once; the others may take `data.memory`. The time column becomes UTC; moments without a
+    time zone are taken as UTC. Without a time column every row is read.
 
     Raises:
-        NotFoundError: there is no file.
+        NotFoundError: there is no file, object, database or block.
         DataContractError: a file is empty or unreadable, its time column is missing, a moment in it does not parse
-            (row and value are named), or no row lies in the window.
+            (row and value are named), no row lies in the window, or the rows take too much memory.
         InvalidFileError: a window was asked for and model.yaml names no time column, or it ends before it begins.
+        UnavailableError: the source does not answer.
     """
     spec = project.spec
     window = _window(project, since, until)
-    (kind,) = spec.data.train.model_fields_set
-    strings = frozenset(name for name, column in project.schema.columns.items() if kind_of(column.dtype) == "string")
-    parts = list(_timed(SOURCES[kind].read(spec.data.train, project.root, strings), spec.time))
-    source = str(getattr(spec.data.train, kind))
-    whole = pd.concat([part.frame for part in parts], ignore_index=True)
+    kind = kind_of_source(spec.data)
+    request = _request(project, window)
+    source = SOURCES[kind].describe(spec.data.train)
+    inputs: list[Input] = []
+    kept, available = list[pd.DataFrame](), dict[str, None]()
+    taken_bytes = 0
+    for part in _timed(SOURCES[kind].read(spec.data.train, request, inputs.append), project):
+        frame = _within(part.frame, spec.time, window)
+        taken_bytes += int(frame.memory_usage(deep=True).sum())
+        _bound(taken_bytes, request.memory_bytes, source)
+        kept.append(frame)
+        available |= dict.fromkeys(part.available)
+    whole = _joined(kept)
     if whole.empty:
-        raise DataContractError(f"{source} holds no rows", hint="Write it again, with a row or more.")
-    frame = _within(whole, spec.time, window, source)
-    return Table(frame, digest_frame(frame), source, window.bounds)
+        raise _nothing(project, kind, request, source)
+    size = int(whole.memory_usage(deep=True).sum())
+    return Table(whole, digest_frame(whole), source, window.bounds, tuple(inputs), tuple(available), size)
+
+
+def read_whole(file: Path) -> pd.DataFrame:
+    """Return every row and column of a file that no model.yaml names yet.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DataContractError: it cannot be read as a table.
+    """
+    everything = Request(file.parent, None, frozenset(), None, None, None, sys.maxsize)
+    parts = files.read(FileSource(file=file.name), everything, lambda _: None)
+    return _joined([part.frame for part in parts])
+
+
+def exact_window(table: Table, time: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return the window with its open ends closed at the rows themselves: later rows will not belong to it."""
+    since, until = table.window
+    if time is None:
+        return since, until
+    moments = table.frame[time]
+    return since or moments.min().to_pydatetime(), until or moments.max().to_pydatetime() + timedelta(microseconds=1)
+
+
+def kind_of_source(data: Data) -> str:
+    """Return the key under `data.train` that says which kind of source it is."""
+    return next(kind for kind in SOURCES if kind in type(data.train).model_fields)
+
+
+def _request(project: Project, window: Window) -> Request:
+    schema, spec = project.schema, project.spec
+    columns: tuple[str, ...] | None = (*schema.columns, *((spec.time,) if spec.time else ()))
+    if schema.strict is True or schema.checks:  # such a schema has something to say on other columns, too
+        columns = None
+    strings = frozenset(name for name, column in schema.columns.items() if kind_of(column.dtype) == "string")
+    memory = spec.data.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return Request(project.root, columns, strings, spec.time, *window.bounds, memory)
+
+
+def _bound(taken_bytes: int, limit_bytes: int, source: str) -> None:
+    if taken_bytes > limit_bytes:
+        raise DataContractError(
+            f"The rows of {source} take more than {limit_bytes / 1e6:,.0f} MB in memory",
+            why="Reading was stopped before the machine suffers.",
+            hint="Take a shorter window or fewer columns, or allow more under data.memory in model.yaml.",
+        )
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows in one table, of the types that they would have had in one piece.
+
+    A piece without rows has no say in them, nor has one in which a column is wholly missing.
+    """
+    full = [frame for frame in frames if len(frame)]
+    if len(full) < 2:  # noqa: PLR2004 (one piece is what it is)
+        return full[0].reset_index(drop=True) if full else pd.DataFrame()
+    return pd.DataFrame({name: _column(full, name) for name in dict.fromkeys(chain.from_iterable(full))})
+
+
+def _column(frames: list[pd.DataFrame], name: Hashable) -> "pd.Series[Any]":
+    pieces = [frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=object) for frame in frames]
+    told = next((piece.dtype for piece in pieces if piece.notna().any()), None)
+    if told is not None and all(piece.dtype in (told, object) for piece in pieces):
+        pieces = [piece if piece.dtype == told or piece.notna().any() else _missing_of(piece, told) for piece in pieces]
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _missing_of(piece: "pd.Series[Any]", dtype: Any) -> "pd.Series[Any]":  # noqa: ANN401 (pandas has no common type)
+    """Return a piece without values in the type that others have, where that type can be missing."""
+    numeric = isinstance(dtype, np.dtype) and dtype.kind in "iu"
+    if numeric or (isinstance(dtype, np.dtype) and dtype.kind == "b"):
+        return piece.astype("float64") if numeric else piece
+    return piece.astype(dtype)
+
+
+def _nothing(project: Project, kind: str, request: Request, source: str) -> DataContractError:
+    """Return why there are no rows; to say where there are any, the times are read once more, without the window."""
+    time = project.spec.time
+    if time is None or (request.since is None and request.until is None):
+        return DataContractError(f"{source} holds no rows", hint="Write it again, with a row or more.")
+    every = replace(request, columns=(time,), since=None, until=None)
+    parts = _timed(SOURCES[kind].read(project.spec.data.train, every, lambda _: None), project)
+    ends = [(part.frame[time].min(), part.frame[time].max()) for part in parts if len(part.frame)]
+    if not ends:
+        return DataContractError(f"{source} holds no rows", hint="Write it again, with a row or more.")
+    first, last = min(end for end, _ in ends), max(end for _, end in ends)
+    return DataContractError(
+        f"{source} holds no rows from {request.since or 'the beginning'} until {request.until or 'the end'}",
+        why=f"It reaches from {first} to {last}.",
+        hint="Look at --since and --until, or at data.window in model.yaml.",
+    )
 
 
 def _window(project: Project, since: datetime | None, until: datetime | None) -> Window:
@@ -56,16 +163,21 @@ def _window(project: Project, since: datetime | None, until: datetime | None) ->
         raise InvalidFileError("The window ends before it begins", hint="Look at --since and --until.") from error
 
 
-def _timed(parts: Iterator[Part], time: str | None) -> Iterator[Part]:
+def _timed(parts: Iterator[Part], project: Project) -> Iterator[Part]:
+    time = project.spec.time
     for part in parts:
-        yield part if time is None else Part(part.name, replaced(part.frame, {time: _moments(part, time)}))
+        if time is None:
+            yield part
+        else:
+            moments = _moments(part, time, discreet=time in project.sensitive)
+            yield Part(part.name, replaced(part.frame, {time: moments}), part.available)
 
 
-def _moments(part: Part, time: str) -> "pd.Series[pd.Timestamp]":
+def _moments(part: Part, time: str, *, discreet: bool) -> "pd.Series[pd.Timestamp]":
     if time not in part.frame:
         raise DataContractError(
             f"{part.name} has no column {time}",
-            why=f"model.yaml names it as the time. The file has {', '.join(map(str, part.frame.columns))}.",
+            why=f"model.yaml names it as the time. There are {', '.join(part.available or part.frame)}.",
             hint="Correct `time` in model.yaml (and the schema), or the file.",
         )
     values = part.frame[time]
@@ -77,12 +189,13 @@ def _moments(part: Part, time: str) -> "pd.Series[pd.Timestamp]":
         )
     parsed = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
     if parsed.isna().any():
-        _refuse_moments(part.name, time, values[parsed.isna()])
+        _refuse_moments(part.name, time, values[parsed.isna()], discreet=discreet)
     return parsed.dt.as_unit("us")
 
 
-def _refuse_moments(name: str, time: str, wrong: "pd.Series[object]") -> None:
-    rows = ", ".join(f"row {row} ({'missing' if pd.isna(value) else repr(value)})" for row, value in wrong[:3].items())
+def _refuse_moments(name: str, time: str, wrong: Any, *, discreet: bool) -> None:  # noqa: ANN401 (pandas is not typed here)
+    shown = {row: "missing" if pd.isna(value) else repr(value) for row, value in wrong[:3].items()}
+    rows = ", ".join(f"row {row}" if discreet else f"row {row} ({words})" for row, words in shown.items())
     raise DataContractError(
         f"{name}: {len(wrong)} values of {time} are not moments: {rows}",
         why="Rows are counted from 0, without the header. Expected ISO 8601, such as 2026-01-31T18:00:00Z.",
@@ -90,7 +203,7 @@ def _refuse_moments(name: str, time: str, wrong: "pd.Series[object]") -> None:
     )
 
 
-def _within(frame: pd.DataFrame, time: str | None, window: Window, source: str) -> pd.DataFrame:
+def _within(frame: pd.DataFrame, time: str | None, window: Window) -> pd.DataFrame:
     since, until = window.bounds
     if time is None or (since is None and until is None):
         return frame
@@ -98,10 +211,4 @@ def _within(frame: pd.DataFrame, time: str | None, window: Window, source: str) 
     keep = (moments >= (since or datetime.min.replace(tzinfo=UTC))) & (
         moments < (until or datetime.max.replace(tzinfo=UTC))
     )
-    if not keep.any():
-        raise DataContractError(
-            f"{source} holds no rows from {since or 'the beginning'} until {until or 'the end'}",
-            why=f"It reaches from {moments.min()} to {moments.max()}.",
-            hint="Look at --since and --until, or at data.window in model.yaml.",
-        )
-    return frame[keep].reset_index(drop=True)
+    return frame[keep]

@@ -2,26 +2,40 @@
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
-from towpath_flows.data.sources.base import Part
-from towpath_flows.spec import FileSource
+from towpath_flows.data.sources.base import BATCH_ROWS, Input, Part, Request, at_utc
+from towpath_flows.data_spec import FileSource
 from towpath_gitops.errors import DataContractError, NotFoundError
+from towpath_gitops.records.base import digest_file
 
-Strings = frozenset[str]
-
-
-def read(spec: FileSource, root: Path, strings: Strings) -> Iterator[Part]:
-    """Yield one part for each file; see `towpath_flows.data.sources.base.Source`."""
-    for path in _files(root / spec.file, spec.file):
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-        yield Part(name, _read_one(path, name, strings))
+Piece = tuple[pd.DataFrame, tuple[str, ...]]  # rows, and the names of all columns of the file
 
 
-def _files(path: Path, name: str) -> list[Path]:
+def describe(spec: FileSource) -> str:
+    """Return the path."""
+    return spec.file
+
+
+def read(spec: FileSource, request: Request, note: Callable[[Input], None]) -> Iterator[Part]:
+    """Yield the rows of each file in pieces; see `towpath_flows.data.sources.base.Source`."""
+    for path in find(request.root / spec.file, spec.file):
+        name = path.relative_to(request.root).as_posix() if path.is_relative_to(request.root) else str(path)
+        yield from read_file(path, name, request)
+        note(Input(name, digest_file(path), path.stat().st_size))
+
+
+def find(path: Path, name: str) -> list[Path]:
+    """Return the file at `path`, or the files of the folder there; `name` is what messages call it.
+
+    Raises:
+        NotFoundError: there is none.
+        DataContractError: it is of another kind.
+    """
     if path.is_dir():
         found = sorted(item for item in path.iterdir() if item.suffix in READERS and not item.name.startswith("."))
         if not found:
@@ -32,7 +46,7 @@ def _files(path: Path, name: str) -> list[Path]:
     if not path.exists():
         raise NotFoundError(
             f"There is no data at {name}",
-            why="model.yaml names it under data.train.file.",
+            why="model.yaml names it under data.train.",
             hint="Correct the path (from the repository's top), or make the file: see the README.",
         )
     if path.suffix not in READERS:
@@ -42,44 +56,102 @@ def _files(path: Path, name: str) -> list[Path]:
     return [path]
 
 
-def _read_one(path: Path, name: str, strings: Strings) -> pd.DataFrame:
+def read_file(path: Path, name: str, request: Request) -> Iterator[Part]:
+    """Yield the rows of one file in pieces, one at least; rows are counted on through them.
+
+    Raises:
+        DataContractError: it is empty, cannot be read, or has two columns of the same name.
+    """
     if path.stat().st_size == 0:
         raise DataContractError(
             f"{name} is empty", why="It holds no bytes.", hint="Write it again, with a row or more."
         )
-    try:
-        frame = READERS[path.suffix](path, strings)
-    except Exception as error:
-        # Each library fails on a damaged file in ways of its own, without a common base.
-        raise DataContractError(
-            f"{name} cannot be read as {path.suffix.removeprefix('.')}", why=f"{type(error).__name__}: {error}"
-        ) from error
-    if len(set(frame.columns)) != len(frame.columns):
-        raise DataContractError(f"{name} has two columns of the same name", why=", ".join(map(str, frame.columns)))
-    return frame
+    pieces = READERS[path.suffix](path, request)
+    while True:
+        try:
+            frame, available = next(pieces)
+        except StopIteration:
+            return
+        except Exception as error:
+            # Each library fails on a damaged file in ways of its own, without a common base.
+            raise DataContractError(
+                f"{name} cannot be read as {path.suffix.removeprefix('.')}", why=f"{type(error).__name__}: {error}"
+            ) from error
+        if len(set(available)) != len(available):
+            raise DataContractError(f"{name} has two columns of the same name", why=", ".join(available))
+        yield Part(name, frame, available)
 
 
-def _parquet(path: Path, _: Strings) -> pd.DataFrame:
-    return pd.read_parquet(path)
+def _parquet(path: Path, request: Request) -> Iterator[Piece]:
+    """Read only the columns that are asked for; row groups outside the window are not even opened."""
+    import pyarrow as pa  # noqa: PLC0415 (heavy)
+    import pyarrow.dataset as ds  # noqa: PLC0415 (as above)
+
+    dataset = ds.dataset(path, format="parquet")
+    kept = [field for field in dataset.schema if not field.name.startswith("__index_level_")]
+    names = tuple(field.name for field in kept)
+    if len(set(names)) != len(names):
+        yield pd.DataFrame(), names
+        return
+    columns, window = request.chosen(names), None
+    if request.time in names and pa.types.is_timestamp(dataset.schema.field(request.time).type):
+        window = _window(ds.field(request.time), dataset.schema.field(request.time).type, request)
+    schema = pa.schema([dataset.schema.field(name) for name in columns], dataset.schema.metadata)
+    found = False
+    for batch in dataset.to_batches(columns=columns, filter=window, batch_size=BATCH_ROWS):
+        if batch.num_rows:
+            found = True
+            yield _as_pandas(pa.Table.from_batches([batch]).cast(schema)), names
+    if not found:
+        yield _as_pandas(schema.empty_table()), names
 
 
-def _csv(path: Path, strings: Strings) -> pd.DataFrame:
+def _as_pandas(table: Any) -> pd.DataFrame:  # noqa: ANN401 (pyarrow is not typed here)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.reset_index(drop=True)
+
+
+def _window(column: Any, kind: Any, request: Request) -> Any:  # noqa: ANN401 (as above)
+    """Return the filter of a column of moments; None for everything."""
+    import pyarrow as pa  # noqa: PLC0415 (heavy)
+
+    like = pd.Timestamp.now(tz=kind.tz)
+    ends = [
+        None if end is None else pa.scalar(pd.Timestamp(at_utc(end, like=like)), type=pa.timestamp("us", tz=kind.tz))
+        for end in (request.since, request.until)
+    ]
+    first = None if ends[0] is None else column >= ends[0]
+    last = None if ends[1] is None else column < ends[1]
+    return last if first is None else first if last is None else first & last
+
+
+def _csv(path: Path, request: Request) -> Iterator[Piece]:
     """Read with the types that the values suggest, except for text: `007` and `1e5` stay what they are."""
-    header = pd.read_csv(path, nrows=1, header=None, dtype=str).iloc[0].fillna("")
-    texts = {name: str for name in header if name in strings}
-    frame = pd.read_csv(path, dtype=texts, low_memory=False)
-    if header.duplicated().any():
-        frame.columns = pd.Index(header)  # pandas makes a.1 of the second a
-    return frame
+    header = tuple(pd.read_csv(path, nrows=1, header=None, dtype=str).iloc[0].fillna(""))
+    if len(set(header)) != len(header):
+        yield pd.DataFrame(), header
+        return
+    columns = request.chosen(header)
+    texts = {name: str for name in columns if name in request.strings}
+    with pd.read_csv(path, usecols=columns, dtype=texts, low_memory=False, chunksize=BATCH_ROWS) as chunks:
+        for chunk in chunks:
+            yield chunk, header
 
 
-def _json_lines(path: Path, _: Strings) -> pd.DataFrame:
+def _json_lines(path: Path, request: Request) -> Iterator[Piece]:
     """Read with Python's own parser: pandas' guesses which columns are dates by their names."""
     with path.open(encoding="utf-8") as lines:
-        return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
+        numbered = (json.loads(line) for line in lines if line.strip())
+        start, names = 0, dict[str, None]()
+        while rows := list(islice(numbered, BATCH_ROWS)):
+            names |= dict.fromkeys(name for row in rows for name in row)
+            columns = request.chosen(names)
+            index = pd.RangeIndex(start, start + len(rows))
+            start += len(rows)
+            yield pd.DataFrame(rows, index=index, columns=columns), tuple(names)
 
 
-READERS: Final[dict[str, Callable[[Path, Strings], pd.DataFrame]]] = {
+READERS: Final[dict[str, Callable[[Path, Request], Iterator[Piece]]]] = {
     ".parquet": _parquet,
     ".csv": _csv,
     ".jsonl": _json_lines,
