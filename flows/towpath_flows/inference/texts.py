@@ -1,0 +1,61 @@
+"""What a column of text really holds: truths, moments, dates in another form, numbers with a stray word, prose."""
+
+import re
+from typing import Any, Final
+
+import pandas as pd
+
+LOOKED_AT: Final = 5_000  # different texts that are looked at; more tell nothing new
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
+_DATE: Final = re.compile(
+    r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}(?:[ T].*)?"
+    r"|(?:\w{3,9},? )?\d{1,2}\.?[ -](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\.?,?[ -]\d{2,4}.*"
+    r"|(?:\w{3,9},? )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\.? \d{1,2}(?:st|nd|rd|th)?,? \d{2,4}.*",
+    re.IGNORECASE,
+)
+_NUMBER: Final = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+_NEARLY_ALL: Final = 0.95
+_MOSTLY: Final = 0.8
+_PROSE_WORDS: Final = 5  # on average: more than a name has
+
+Series = Any  # pandas is not typed here
+
+
+def some(texts: Series) -> list[str]:
+    """Return the different texts of a column, or many of them."""
+    different = pd.unique(texts)
+    step = max(1, len(different) // LOOKED_AT)
+    return [str(text) for text in different[::step]]
+
+
+def are_truths(texts: list[str]) -> bool:
+    """Whether they say true and false, in a spelling that the contract reads."""
+    return bool(texts) and set(texts) <= {"true", "false", "True", "False", "TRUE", "FALSE"}
+
+
+def are_moments(texts: list[str], values: Series) -> bool:
+    """Whether all of them are moments of ISO 8601."""
+    if not texts or not all(_MOMENT.fullmatch(text) for text in texts):
+        return False
+    return bool(pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601").notna().all())
+
+
+def look_like_dates(texts: list[str]) -> bool:
+    """Whether nearly all are dates of another form: 31.12.2026, 12/31/26, Dec 31, 2026."""
+    return _share(texts, _DATE) >= _NEARLY_ALL
+
+
+def stray_words(texts: list[str]) -> list[str]:
+    """Return what is no number in a column of which most are numbers; empty for any other column."""
+    words = [text for text in texts if not _NUMBER.fullmatch(text)]
+    numbers = len(texts) - len(words)
+    return words if words and numbers >= 3 and numbers / len(texts) >= _MOSTLY else []  # noqa: PLR2004 (a column of two numbers is no column of numbers)
+
+
+def are_prose(texts: list[str]) -> bool:
+    """Whether they are sentences rather than names."""
+    return bool(texts) and sum(len(text.split()) for text in texts) / len(texts) >= _PROSE_WORDS
+
+
+def _share(texts: list[str], pattern: re.Pattern[str]) -> float:
+    return sum(pattern.fullmatch(text.strip()) is not None for text in texts) / max(1, len(texts))

@@ -1,0 +1,412 @@
+import keyword
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from towpath_flows.data import contract, load, quality, split
+from towpath_flows.data.coercion import kind_of
+from towpath_flows.inference import Inference, Wishes, infer, write
+from towpath_flows.inference.columns import Column, examine, outward
+from towpath_flows.inference.naming import attributes, class_name, python_text, yaml_scalar
+from towpath_flows.inference.roles import Roles
+from towpath_flows.inference.schema_file import schema_text
+from towpath_flows.project import Project
+from towpath_gitops.errors import ConflictError, DataContractError, NotFoundError, TowpathError
+from towpath_gitops.records.evidence import Verdict
+
+Inferred = Callable[..., Inference]
+Awkward = Callable[..., pd.DataFrame]
+LETTERS = st.text(min_size=1, max_size=40).filter(str.isprintable)
+RUFF = Path(__file__).parents[2] / "template" / "pyproject.toml.jinja"
+
+
+@pytest.fixture
+def inferred(tmp_path: Path) -> Inferred:
+    """Return a function that writes a table as CSV (or another kind) and infers from it."""
+
+    def infer_from(frame: pd.DataFrame, target: str, name: str = "table.csv", **wishes: str) -> Inference:
+        file = tmp_path / name
+        if file.suffix == ".csv":
+            frame.to_csv(file, index=False)
+        elif file.suffix == ".parquet":
+            frame.to_parquet(file, index=False)
+        else:
+            frame.to_json(file, orient="records", lines=True)
+        root = tmp_path / "repository"
+        root.mkdir(exist_ok=True)
+        return infer(root, file, Wishes(target, **wishes))  # type: ignore[arg-type]  # a task, by its name
+
+    return infer_from
+
+
+def column(found: Inference, name: str) -> Column:
+    """Return what was found about a column."""
+    return next(each for each in found.roles.columns if each.name == name)
+
+
+@pytest.fixture(scope="module")
+def frame(awkward: Awkward) -> pd.DataFrame:
+    """Return the awkward table; do not change it in place."""
+    return awkward()
+
+
+@pytest.fixture(scope="module")
+def regression(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Inference]:
+    """Return a repository into which the awkward table was inferred and written, and what was inferred."""
+    top = tmp_path_factory.mktemp("inferred")
+    frame.to_csv(top / "table.csv", index=False)
+    root = top / "repository"
+    root.mkdir()
+    found = infer(root, top / "table.csv", Wishes("def"))
+    write(root, top / "table.csv", found)
+    return root, found
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "aside"),
+    [
+        ("size (m).x", "number", ""),
+        ("class", "string", ""),
+        ("index", "integer", "counts the rows"),
+        ("Datum", "string", "looks like dates"),
+        ("flag", "boolean", ""),
+        ("maybe", "boolean", ""),
+        ("postcode", "string", ""),
+        ("big", "number", ""),
+        ("empty", "number", "no value in any row"),
+        ("const", "integer", "same value in every row"),
+        ("mixed", "string", ""),
+        ("epoch_time", "number", "seconds since 1970"),
+        ("prose", "string", "prose"),
+    ],
+)
+def test_each_column_is_taken_for_what_it_is(
+    name: str, kind: str, aside: str, regression: tuple[Path, Inference]
+) -> None:
+    """Types are as they were found, and what the model cannot use is set aside, with the reason."""
+    found = column(regression[1], name)
+    assert found.kind == kind
+    assert aside in found.aside
+    assert bool(aside) == bool(found.aside)
+
+
+def test_roles_are_given_where_they_are_evident(regression: tuple[Path, Inference]) -> None:
+    """A moment in every row is the time, a name in every row the entity, a number the target of a regression."""
+    roles = regression[1].roles
+    assert (roles.task, roles.time, roles.entity) == ("regression", "when", "user id")
+    assert roles.target.nullable
+
+
+def test_doubts_are_told(regression: tuple[Path, Inference]) -> None:
+    """What the table leaves open is said: codes, rounding, a stray word, a date in another form, an epoch."""
+    told = " ".join(regression[1].doubts)
+    assert all(word in told for word in ("postcode", "2^24", "not ?", "01.01.2024", "1970"))
+
+
+def test_what_is_written_is_valid_and_may_be_trained_on(regression: tuple[Path, Inference]) -> None:
+    """The written files are a project whose table fits the schema, splits, and passes every data check."""
+    project = Project.open(regression[0])
+    rows = contract.validate(project, load(project))
+    assert "endless" not in rows.frame
+    found = quality.inspect(project, rows, split(project, rows.frame))
+    assert {finding.verdict for finding in found.findings} == {Verdict.PASS}
+    assert kind_of(project.schema.columns["gap"].dtype) == "number"
+    assert project.spec.gates
+
+
+def test_the_written_schema_is_clean(regression: tuple[Path, Inference], tmp_path: Path) -> None:
+    """The generated repository's own ruff finds nothing to say about it, nor to format."""
+    config = tmp_path / "pyproject.toml"
+    config.write_text(RUFF.read_text().replace("[{{ extras }}] @ {{ towpath_pin }}", ""))
+    assert linted(regression[0], config) == ""
+
+
+def linted(root: Path, config: Path) -> str:
+    """Return what ruff says, by the rules of a generated repository."""
+    target = root / "pyproject.toml"
+    target.write_text(config.read_text())
+    try:
+        said = [
+            subprocess.run(
+                [sys.executable, "-m", "ruff", *verb, "."], cwd=root, check=False, capture_output=True, text=True
+            )
+            for verb in (["check", "--quiet", "--no-cache"], ["format", "--quiet", "--diff", "--no-cache"])
+        ]
+    finally:
+        target.unlink()
+    return "".join(each.stdout + each.stderr for each in said)
+
+
+@settings(max_examples=40)
+@given(names=st.lists(LETTERS, min_size=1, max_size=12, unique=True))
+def test_attributes_are_distinct_and_plain(names: list[str]) -> None:
+    """Whatever columns are called, each has an attribute of its own that Python, pandera and ruff take."""
+    found = attributes(names)
+    assert list(found) == names
+    assert len(set(found.values())) == len(names)
+    for attribute in found.values():
+        assert attribute.isidentifier()
+        assert attribute.isascii()
+        assert not keyword.iskeyword(attribute)
+        assert not hasattr(pa.DataFrameModel, attribute)
+
+
+@given(text=st.text(max_size=60))
+def test_texts_survive_python(text: str) -> None:
+    """A literal reads back as the text that it stands for."""
+    assert eval(python_text(text)) == text  # noqa: S307 (the literal is what is tested)
+
+
+@given(
+    text=st.text(min_size=1, max_size=60).filter(str.isprintable)
+    | st.sampled_from(
+        ["yes", "No", "null", "1", "1e5", "- a", "a: b", "#", "a #b", "[", "~", "y", ".nan", "2024-01-01"]
+    )
+)
+def test_texts_survive_yaml(text: str) -> None:
+    """A scalar reads back as the text, also inside a list in brackets."""
+    assert YAML(typ="safe").load(f"a: [{yaml_scalar(text)}]") == {"a": [text]}
+
+
+def test_hostile_names_make_a_clean_schema(tmp_path: Path) -> None:
+    """Keywords, pandera's own words, look-alikes, long lists, long names: formatted, linted, loaded."""
+    names = [
+        "class", "None", "validate", "Config", "self", "float", "pd", "l", "O", "_x", "__init__", "A b", "a_b", "a.b",
+        "日本語", "Ünïcode", "🚢", "1st", "it's", 'say "hi"', "back\\slash", "x" * 180, "long name " * 18, "{}", "# no",
+        "alpha \N{CYRILLIC SMALL LETTER A}",
+    ]  # fmt: skip
+    long = tuple(f"category number {number} “\N{GREEK SMALL LETTER ALPHA}”" for number in range(10))
+    columns = [
+        Column(name, "string", 100, distinct=10, categories=long if "a" in name else ("x", "y")) for name in names
+    ]
+    target = Column("y", "number", 100, 3, 90, (0.0, 1.0))
+    roles = Roles(target, "regression", None, None, None, (*columns, target), ())
+    package = tmp_path / "r" / "src" / "shop"
+    package.mkdir(parents=True)
+    (package / "schema.py").write_text(schema_text("Shop", "data/x.csv", roles))
+    config = tmp_path / "pyproject.toml"
+    config.write_text(RUFF.read_text().replace("[{{ extras }}] @ {{ towpath_pin }}", ""))
+    assert linted(tmp_path / "r", config) == ""
+    namespace: dict[str, object] = {}
+    exec((package / "schema.py").read_text(), namespace)  # noqa: S102 (the module is what is tested)
+    schema = namespace["Shop"]
+    assert isinstance(schema, type)
+    assert issubclass(schema, pa.DataFrameModel)
+    assert list(schema.to_schema().columns) == [*names, "y"]
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([True, False] * 100, "binary"),
+        ([0.0, 1.0] * 100, "binary"),
+        (["ja", "nein"] * 100, "binary"),
+        (["a b", "ü", "c"] * 70, "multiclass"),
+        ([3, 4, 5, 6] * 50, "multiclass"),
+        (list(range(200)), "regression"),
+        ([-0.5, 1.25, 3.5, 9.75, 2.5] * 40, "regression"),
+        ([0] * 150 + [1] * 40 + [2, 3, 4, 17], "regression"),
+    ],
+)
+def test_the_target_sets_the_task(values: list[object], task: str, inferred: Inferred) -> None:
+    """Two values are binary, texts and a few codes that recur multiclass, all other numbers regression."""
+    rows = len(values)
+    table = pd.DataFrame({"x": np.random.default_rng(0).normal(size=rows), "y": values})
+    assert inferred(table, "y").roles.task == task
+
+
+def test_the_owner_may_say_otherwise(inferred: Inferred) -> None:
+    """`--task` is followed, and a doubt that it settles is not told."""
+    table = pd.DataFrame({"x": np.random.default_rng(0).normal(size=200), "y": [3, 4, 5, 6] * 50})
+    found = inferred(table, "y", task="regression")
+    assert found.roles.task == "regression"
+    assert "--task" not in " ".join(found.doubts)
+
+
+def test_the_positive_class_says_yes_or_is_the_rarer(inferred: Inferred) -> None:
+    """`yes` is asked about wherever it stands in the alphabet; else the rarer, and that is said."""
+    x = np.random.default_rng(0).normal(size=200)
+    assert inferred(pd.DataFrame({"x": x, "y": ["yes", "zero"] * 100}), "y").roles.positive == "yes"
+    found = inferred(pd.DataFrame({"x": x, "y": ["ham"] * 150 + ["eggs"] * 50}), "y")
+    assert found.roles.positive == "eggs"
+    assert "rarer" in " ".join(found.doubts)
+
+
+def test_a_copy_of_the_answer_is_set_aside(inferred: Inferred) -> None:
+    """A column made from the target is no feature, though it bears another name and other values; that is said."""
+    random = np.random.default_rng(0)
+    y = random.random(300) < 0.4
+    table = pd.DataFrame({"x": y + random.normal(size=300), "paid": np.where(y, 10 + random.random(300), 0.0), "y": y})
+    found = inferred(table, "y")
+    assert "as if it knew" in column(found, "paid").aside
+    assert [each.name for each in found.roles.features] == ["x"]
+
+
+def test_a_strong_column_is_borne_and_told(inferred: Inferred) -> None:
+    """A real measurement may be strong: the limit is raised to let it pass, and the owner is asked."""
+    random = np.random.default_rng(0)
+    y = random.random(600) < 0.5
+    found = inferred(pd.DataFrame({"x": 2 * y + random.normal(size=600), "z": random.random(600), "y": y}), "y")
+    assert "leakage: 0.9" in found.files["model.yaml"]
+    assert "Is that known in time?" in " ".join(found.doubts)
+
+
+def test_rows_that_repeat_are_told(inferred: Inferred) -> None:
+    """Copies across the parts are borne, with their share in model.yaml and a question to the owner."""
+    random = np.random.default_rng(0)
+    once = pd.DataFrame({"x": random.normal(size=100), "y": random.normal(size=100)})
+    found = inferred(pd.concat([once] * 3), "y")
+    assert "duplicates: 100%" in found.files["model.yaml"]
+    assert "overlap: 100%" in found.files["model.yaml"]
+    assert "repeated" in " ".join(found.doubts)
+
+
+def test_a_time_by_which_the_rows_cannot_be_split_is_set_aside(inferred: Inferred) -> None:
+    """Where one moment has most of the rows they are split at random, and the reason is told."""
+    days = ["2024-01-01"] * 280 + ["2024-01-02"] * 10 + ["2024-01-03"] * 10
+    found = inferred(pd.DataFrame({"day": days, "x": [1, 2, 4] * 100, "y": [1.5, 2.5, 3.0] * 100}), "y")
+    assert found.roles.time is None
+    assert "cannot be split by it" in " ".join(found.doubts)
+
+
+def test_a_class_of_one_row_is_learned_and_told(inferred: Inferred) -> None:
+    """One row of a class does not stop the others from being told apart; nobody can judge it, and that is said."""
+    random = np.random.default_rng(0)
+    kinds = random.choice(["a", "b", "c"], 300).astype(object)
+    kinds[17] = "once"
+    found = inferred(pd.DataFrame({"x": (kinds == "a") + random.normal(size=300), "kind": kinds}), "kind")
+    assert "No test row is of class once" in " ".join(found.doubts)
+
+
+REFUSED: dict[str, tuple[Callable[[Awkward], pd.DataFrame], str, str]] = {
+    "thirty rows": (lambda _: pd.DataFrame({"x": range(30), "y": [0, 1] * 15}), "y", "too few"),
+    "another name": (lambda awkward: awkward(90), "knd", "Did you mean --target 'kind'"),
+    "moments": (lambda awkward: awkward(90), "when", "holds moments"),
+    "one value": (lambda awkward: awkward(90), "const", "is 7 in every row"),
+    "no value": (lambda awkward: awkward(90), "empty", "no value in any row"),
+    "infinities": (lambda _: pd.DataFrame({"x": range(90), "y": [np.inf, *range(89)]}), "y", "infinities"),
+    "many texts": (lambda awkward: awkward(300), "prose", "different texts"),
+    "one column": (lambda _: pd.DataFrame({"y": range(90)}), "y", "single column"),
+    "nothing to learn from": (lambda _: pd.DataFrame({"y": [0, 1] * 50, "const": 1}), "y", "No column is left"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_learned_from_is_refused_with_the_reason(
+    case: str, inferred: Inferred, awkward: Awkward
+) -> None:
+    """Each comes with a sentence that says what is wrong with the table or the target."""
+    make, target, words = REFUSED[case]
+    with pytest.raises(TowpathError) as refused:
+        inferred(make(awkward), target)
+    assert words in str(refused.value)
+    assert isinstance(refused.value, DataContractError | NotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a;b;y\n1;2,5;3\n" * 40, "separated by ';'"),
+        ("naïve,y\n1,2\n".encode("latin-1"), "not written in UTF-8"),
+        (b"a,a,y\n1,2,3\n", "two columns of the same name"),
+        (b"a,y\n", "holds no rows"),
+        (b"", "is empty"),
+    ],
+)
+def test_text_that_training_could_not_read_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+    """Another separator, another encoding, a name twice, no rows, no bytes: each is called what it is."""
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataContractError, match=words):
+        infer(tmp_path, tmp_path / "t.csv", Wishes("y"))
+
+
+def test_parquet_keeps_what_only_parquet_can_say(inferred: Inferred, awkward: Awkward) -> None:
+    """Categories, dates, nullable truths and moments keep their types; lists and durations are left out, and said."""
+    table = awkward(300).drop(columns=["when"])
+    table["grade"] = pd.Categorical(["x", "y", None] * 100)
+    table["maybe"] = table["maybe"].astype("boolean")
+    table["day"] = pd.date_range("2024-01-01", periods=300).date
+    table["list"] = [[1, 2]] * 300
+    table["took"] = pd.to_timedelta(range(300), unit="h")
+    found = inferred(table, "kind", "t.parquet")
+    kinds = {name: column(found, name).kind for name in ("grade", "maybe", "day")}
+    assert kinds == {"grade": "string", "maybe": "boolean", "day": "moment"}
+    assert found.roles.time == "day"
+    assert "lists" in column(found, "list").lost
+    assert "Timedelta" in column(found, "took").lost
+    assert "# Left out: list." in found.files["src/repository/schema.py"]
+
+
+def test_what_an_owner_wrote_is_not_overwritten(regression: tuple[Path, Inference], tmp_path: Path) -> None:
+    """The same text again is no loss; another is refused and nothing is written, until it is forced."""
+    root, found = regression
+    file = root.parent / "table.csv"
+    for path, text in found.files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    write(tmp_path, file, found)
+    (tmp_path / "model.yaml").write_text("# mine\n")
+    with pytest.raises(ConflictError, match=r"model\.yaml would be overwritten"):
+        write(tmp_path, file, found)
+    assert (tmp_path / "model.yaml").read_text() == "# mine\n"
+    write(tmp_path, file, found, force=True)
+    assert (tmp_path / "model.yaml").read_text() == found.files["model.yaml"]
+
+
+def test_a_table_in_the_repository_stays_where_it_is(tmp_path: Path) -> None:
+    """model.yaml names it there, and nothing is copied; one from elsewhere goes to data/."""
+    random = np.random.default_rng(0)
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame({"x": random.random(100), "y": random.random(100)}).to_csv(tmp_path / "tables" / "t.csv", index=False)
+    found = infer(tmp_path, tmp_path / "tables" / "t.csv", Wishes("y"))
+    assert found.copied is None
+    assert 'file: "tables/t.csv"' in found.files["model.yaml"]
+
+
+def test_codes_are_told_from_numbers_by_their_spelling() -> None:
+    """Digits with a zero in front are text; whole numbers with gaps are whole, unless they are written with a point."""
+    numbers = pd.Series([501.0, None, 90210.0, 1000.0])
+    assert examine("x", numbers, pd.Series(["00501", None, "90210", "01000"])).kind == "string"
+    assert examine("x", numbers, pd.Series(["501", None, "90210", "1000"])).kind == "integer"
+    assert examine("x", numbers, pd.Series(["501.0", None, "90210.0", "1000.0"])).kind == "number"
+    assert examine("x", numbers).kind == "number"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "", "x" * 201, 7])
+def test_names_that_no_caller_could_write_are_left_out(name: str) -> None:
+    """A line break, nothing, or too long: the column is left out of the schema, and that is said."""
+    assert "its name" in examine(name, pd.Series([1.0, 2.0])).lost
+
+
+@given(st.floats(1e-300, 1e300))
+def test_limits_are_round_and_never_too_narrow(value: float) -> None:
+    """A limit is at or beyond the value, and at most two and a half times as far."""
+    assert value * (1 - 1e-5) <= outward(value) <= 2.5 * value
+
+
+@given(st.lists(st.floats(-1e30, 1e30), min_size=2, max_size=20))
+def test_ranges_hold_what_was_seen(values: list[float]) -> None:
+    """Every value lies within the limits, which do not reach through zero where the values do not."""
+    low, high = Column("x", "number", 9, range=(min(values), max(values))).limits
+    assert low is None or low <= min(values)
+    assert high is None or high >= max(values)
+    assert low is None or min(values) < 0 or low >= 0
+
+
+def test_a_class_has_a_name_that_python_takes() -> None:
+    """Names of models become names of classes, also where they are digits or words of Python."""
+    assert [class_name(name) for name in ("late-flights_2", "none", "2013", "ü")] == [
+        "LateFlights2",
+        "TableNone",
+        "Table2013",
+        "Table",
+    ]
