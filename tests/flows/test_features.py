@@ -146,3 +146,13 @@ def test_the_owners_transformer_is_used(new_project: New, splits: Splits) -> Non
     project = Project(project.root, project.spec.model_copy(update={"features": "shop.features:wrong"}))
     with pytest.raises(TrainingError, match="features cannot be made"):
         prepare(project, features, splits.train)
+
+
+def test_callers_see_no_value_of_a_sensitive_column(new_project: New, splits: Splits) -> None:
+    """The signature, which every caller may read, gives no example of a column that the owner calls sensitive."""
+    project = new_project(spec=("orders.parquet}\n", "orders.parquet}\n  sensitive: [amount]\n"))
+    examples = {
+        column.name: column.example for column in Features.of(project, splits.train, splits.target).signature.inputs
+    }
+    assert examples["amount"] is None
+    assert examples["items"] is not None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath_flows.data.quality import auc
+from towpath_flows.data.rules.leakage import auc
 from towpath_flows.data.splits import Splits
 from towpath_flows.project import Project
 from towpath_flows.spec import Framework

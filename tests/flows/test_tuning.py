@@ -16,9 +16,10 @@ def searching(project: Project, trials: int, **more: object) -> Project:
 
 
 def test_no_trials_means_defaults(project: Project, splits: Splits) -> None:
-    """With no trials the first framework's defaults are taken at once, and nothing is written."""
-    result = tune(project, splits)
-    assert (result.framework, result.trials) == ("xgboost", ())
+    """With no trials and one framework its defaults are taken at once; nothing is fitted or written."""
+    one = project.spec.train.model_copy(update={"frameworks": ("lightgbm",)})
+    result = tune(Project(project.root, project.spec.model_copy(update={"train": one})), splits)
+    assert (result.framework, result.trials) == ("lightgbm", ())
     assert not (project.root / ".towpath").exists()
 
 
@@ -47,38 +48,38 @@ def test_a_search_goes_on_where_it_stopped(project: Project, splits: Splits) -> 
 
 def test_other_rows_are_another_search(project: Project, splits: Splits) -> None:
     """Trials on other rows prove nothing about these."""
-    tune(searching(project, 1), splits)
+    tune(searching(project, 2), splits)
     told: list[Trial] = []
     fewer = Splits(splits.train.iloc[:500], splits.validation, splits.test, splits.target)
-    tune(searching(project, 1), fewer, told.append)
-    assert len(told) == 1
+    tune(searching(project, 2), fewer, told.append)
+    assert len(told) == 2
 
 
 def test_other_inputs_are_another_search(project: Project, splits: Splits) -> None:
     """Trials without a column prove nothing about a model that has it, nor do those of other code of the owner's."""
-    tune(searching(project, 1), splits)
+    tune(searching(project, 2), splits)
     told: list[Trial] = []
     fewer = Project(project.root, project.spec.model_copy(update={"exclude": ("refund_days", "express")}))
-    tune(searching(fewer, 1), splits, told.append)
-    assert len(told) == 1
-    (project.root / "src" / "shop" / "more.py").write_text("# another way to make features\n")
-    tune(searching(project, 1), splits, told.append)
+    tune(searching(fewer, 2), splits, told.append)
     assert len(told) == 2
+    (project.root / "src" / "shop" / "more.py").write_text("# another way to make features\n")
+    tune(searching(project, 2), splits, told.append)
+    assert len(told) == 4
 
 
 def test_the_test_rows_are_never_looked_at(project: Project, splits: Splits) -> None:
     """Without test rows the search finds the same."""
-    with_test = tune(searching(project, 1), splits)
+    with_test = tune(searching(project, 2), splits)
     (project.root / ".towpath" / "optuna" / "studies.db").unlink()
     blind = Splits(splits.train, splits.validation, splits.test.iloc[:0], splits.target)
-    without = tune(searching(project, 1), blind)
+    without = tune(searching(project, 2), blind)
     assert (without.loss, without.params) == (with_test.loss, with_test.params)
 
 
 def test_without_folds_validation_judges(project: Project, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no fold has both classes, train and validation take their place."""
     monkeypatch.setattr(tuning, "folds", lambda *_: [])
-    assert tune(searching(project, 1), splits).loss is not None
+    assert tune(searching(project, 2), splits).loss is not None
 
 
 def test_a_hopeless_trial_is_given_up(project: Project, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from towpath_bento.engines import Engine, open_engine
 from towpath_flows.data.splits import Splits
+from towpath_flows.evaluation.assessment import one_line
 from towpath_flows.training.features import Features
 from towpath_flows.training.golden import make_golden
 from towpath_flows.training.graph import to_graph
@@ -15,11 +16,13 @@ from towpath_flows.training.model import Model
 from towpath_flows.training.parity import Parity, compare_answers, with_probes
 from towpath_flows.training.reference import write_reference
 from towpath_flows.training.safekeeping import foreign_types, to_skops
+from towpath_flows.training.skew import compare_paths
 from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops.errors import TowpathError, TrainingError
 from towpath_gitops.records.artifact import GOLDEN, GRAPH, PIPELINE, REFERENCE, SIGNATURE
 from towpath_gitops.records.base import Record
-from towpath_gitops.records.evidence import Finding
+from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.figures import ChosenThreshold
 from towpath_gitops.records.signature import Signature
 
 _HINT: Final = "Build the features from scikit-learn's own transformers, without functions of your own."
@@ -37,6 +40,7 @@ class Exported:
     signature: Signature
     parity: list[Finding]
     details: dict[str, Any] = field(default_factory=dict)
+    threshold: ChosenThreshold | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,15 @@ def export(model: Model, splits: Splits, folder: Path) -> Exported:
         "fallback": served.fallback,
         "pipeline": unkept,
     }
-    return Exported(folder, served.signature, served.parity.findings, details)
+    findings = [*served.parity.findings, compare_paths(served.engine, model, splits.test), _engine(served)]
+    return Exported(folder, served.signature, [*findings, *model.findings], details, model.threshold)
+
+
+def _engine(served: _Served) -> Finding:
+    """Say which engine serves: the native one needs the training libraries, and far longer for a row."""
+    native = served.fallback is not None
+    words = f"the native engine serves, slowly: {served.fallback}" if native else "one graph serves"
+    return Finding(gate="one graph", verdict=Verdict.PASS, message=one_line(words), measured=int(native))
 
 
 def _serve(model: Model, x: pd.DataFrame, folder: Path, unkept: str | None) -> _Served:

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from towpath_bento.wire import DEFAULT_THRESHOLD
 from towpath_flows.data.coercion import kind_of
 from towpath_flows.data.quality import feature_names
 from towpath_flows.data.target import Target
 from towpath_flows.project import Project
+from towpath_flows.spec import ModelSpec
 from towpath_gitops.errors import DataContractError, InvalidFileError
 from towpath_gitops.records.signature import Column, ColumnType, Signature
 
@@ -36,19 +38,20 @@ class Features:
 
     @classmethod
     def of(cls, project: Project, frame: pd.DataFrame, target: Target) -> Self:
-        """Derive the inputs from the owner's schema; `frame` gives the examples.
+        """Derive the inputs from the owner's schema; `frame` gives the examples, none of sensitive columns.
 
         Raises:
             InvalidFileError: a column can be no input: a moment, or a type that is none of number, truth and text.
         """
         spec, schema = project.spec, project.schema
-        inputs = tuple(_column(schema.columns[name], name, frame[name]) for name in feature_names(project))
+        shown = {name: frame[name].iloc[:0] if name in project.sensitive else frame[name] for name in frame}
+        inputs = tuple(_column(schema.columns[name], name, shown[name]) for name in feature_names(project))
         return cls(
             Signature(
                 task=spec.task,
                 target=spec.target,
                 classes=target.classes,
-                threshold=spec.threshold if spec.task == "binary" else None,
+                threshold=_threshold(spec) if spec.task == "binary" else None,
                 entity=spec.entity,
                 inputs=inputs,
             )
@@ -99,6 +102,11 @@ class Features:
         return self.x(frame), self.y(frame)
 
 
+def _threshold(spec: ModelSpec) -> float:
+    """Return what model.yaml states; one that is to be chosen is put in once there is a model to choose it by."""
+    return spec.threshold if isinstance(spec.threshold, float) else DEFAULT_THRESHOLD
+
+
 def engine_columns(x: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Return prepared rows as an engine takes them: column → array of shape (n, 1)."""
     return {str(name): x[name].to_numpy().reshape(-1, 1) for name in x.columns}
@@ -112,9 +120,15 @@ def default_transformer(features: Features, x: pd.DataFrame) -> "BaseEstimator":
     alphabet, and -1 when unseen. Each of these three has an exact twin in ONNX.
     """
     from sklearn.compose import ColumnTransformer  # noqa: PLC0415 (heavy)
+
+    return ColumnTransformer(default_blocks(features, x, features.names), sparse_threshold=0)
+
+
+def default_blocks(features: Features, x: pd.DataFrame, names: list[str]) -> list[tuple[str, Any, list[str]]]:
+    """Return the parts of `default_transformer` for the inputs `names`."""
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder  # noqa: PLC0415 (heavy)
 
-    inputs = features.signature.inputs
+    inputs = [column for column in features.signature.inputs if column.name in names]
     strings = [column.name for column in inputs if column.type == "string"]
     few = [name for name in strings if x[name].nunique() <= ONE_HOT]
     blocks = [
@@ -126,7 +140,7 @@ def default_transformer(features: Features, x: pd.DataFrame) -> "BaseEstimator":
             [name for name in strings if name not in few],
         ),
     ]
-    return ColumnTransformer([block for block in blocks if block[2]], sparse_threshold=0)
+    return [block for block in blocks if block[2]]
 
 
 def _served(values: Any, column: Column) -> Any:  # noqa: ANN401 (pandas is not typed here)

@@ -3,27 +3,34 @@
 from dataclasses import replace
 
 from towpath_flows.data.splits import Splits
+from towpath_flows.evaluation.thresholds import choose
+from towpath_flows.evidence_spec import ThresholdSpec
 from towpath_flows.project import Project
 from towpath_flows.training.features import Features
 from towpath_flows.training.model import Model
-from towpath_flows.training.preparation import prepare, setting_of
-from towpath_flows.training.trainers import TRAINERS
-from towpath_flows.training.tuning import TuneResult
+from towpath_flows.training.preparation import Prepared, prepare, setting_of
+from towpath_flows.training.suspicion import suspect
+from towpath_flows.training.trainers import TRAINERS, Setting
+from towpath_flows.training.trainers.base import cores
+from towpath_flows.training.trials import TuneResult
 from towpath_gitops.errors import TrainingError
+from towpath_gitops.records.evidence import Finding
 
 
-def fit(project: Project, splits: Splits, tuned: TuneResult) -> Model:
+def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None = None) -> Model:
     """Fit on train and validation together, for the rounds that tuning found.
 
     Without tuning they are found first, by a fit on train that stops when validation no longer gains. The newest rows,
-    which resemble tomorrow's most, are thus learned from; the test rows never are.
+    which resemble tomorrow's most, are thus learned from; the test rows never are. The last bits of a model depend on
+    `threads`, by default all cores: whoever makes it again asks for as many.
 
     Raises:
         TrainingError: the transformer or the library fails on these rows.
         InvalidFileError: a column of the schema can be no input.
     """
     features = Features.of(project, splits.train, splits.target)
-    trainer, setting = TRAINERS[tuned.framework], setting_of(project, splits)
+    trainer = TRAINERS[tuned.framework]
+    setting = replace(setting_of(project, splits), threads=threads or cores())
     try:
         rounds = tuned.rounds
         if rounds is None:
@@ -34,4 +41,35 @@ def fit(project: Project, splits: Splits, tuned: TuneResult) -> Model:
     except (ValueError, RuntimeError) as error:
         # Both libraries' own errors are of these kinds.
         raise TrainingError(f"{tuned.framework} cannot fit these rows", why=str(error)) from error
-    return Model(tuned.framework, last.pipeline, final.estimator, dict(tuned.params), rounds, features.signature)
+    model = Model(
+        framework=tuned.framework,
+        pipeline=last.pipeline,
+        estimator=final.estimator,
+        params=dict(tuned.params),
+        rounds=rounds,
+        signature=features.signature,
+        trials=tuned.trials,
+        findings=_suspected(project, features, splits, last),
+    )
+    asked = project.spec.threshold
+    return _deciding(project, splits, model, asked, setting) if isinstance(asked, ThresholdSpec) else model
+
+
+def _deciding(project: Project, splits: Splits, model: Model, asked: ThresholdSpec, setting: Setting) -> Model:
+    """Choose the threshold on the validation rows, by a twin of the model that has not learned from them."""
+    features, trainer = Features(model.signature), TRAINERS[model.framework]
+    parts = prepare(project, features, splits.train, splits.validation)
+    twin = trainer.fit(parts.train, None, model.params, replace(setting, rounds=model.rounds)).estimator
+    judge = parts.judge
+    assert judge is not None  # noqa: S101 (narrows the type: rows to judge were handed over)
+    found = choose(asked, judge.y, trainer.predict(twin, judge.x)[:, 0])
+    signature = model.signature.model_copy(update={"threshold": found.value})
+    return replace(model, signature=signature, threshold=found)
+
+
+def _suspected(project: Project, features: Features, splits: Splits, last: Prepared) -> tuple[Finding, ...]:
+    """Look at the features of all rows; a sample, on which a flow is rehearsed, could not tell."""
+    if getattr(project, "sample", None) is not None:
+        return ()
+    x = features.x(splits.development)
+    return suspect(project.spec.train.checks, features, x, last.pipeline, last.train.x)

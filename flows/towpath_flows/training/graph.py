@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from towpath_flows.training import converters
 from towpath_flows.training.model import Model
 from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops.records.signature import Signature
@@ -17,12 +18,14 @@ OPSET: Final = {"": 19, "ai.onnx.ml": 3}
 def to_graph(model: Model) -> bytes:
     """Return the serialised graph: one input of shape (n, 1) for each column, strings included.
 
-    The same model gives the same bytes. Whatever the converters cannot express raises an exception of their own.
+    The same model gives the same bytes, in any process. Whatever the converters cannot express raises an exception of
+    their own.
     """
     from skl2onnx import convert_sklearn  # noqa: PLC0415 (heavy)
     from sklearn.pipeline import Pipeline  # noqa: PLC0415 (heavy)
 
     TRAINERS[model.framework].register()
+    converters.register()
     graph = convert_sklearn(
         Pipeline([("features", model.pipeline), ("trees", model.estimator)]),
         name="towpath",  # else it is random
@@ -31,6 +34,9 @@ def to_graph(model: Model) -> bytes:
         options={id(model.estimator): {"zipmap": False}} if model.signature.classes else None,
     )
     _name_inputs(graph.graph, [column.name for column in model.signature.inputs])
+    opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)  # the converter's order is that of a set
+    del graph.opset_import[:]
+    graph.opset_import.extend(opsets)
     return bytes(graph.SerializeToString(deterministic=True))
 
 

@@ -16,6 +16,8 @@ from towpath_gitops.records.signature import Signature
 
 TOLERANCE: Final = 1e-5  # of a probability; regression: of the largest answer
 UNSEEN: Final = "never seen in training"
+_EACH: Final = 5  # rows that are asked with each column missing in turn
+_CELLS: Final = 4_000_000  # of all these rows together
 _PROBES: Final = 200  # test rows that are repeated with values missing, and with unseen strings
 
 
@@ -61,7 +63,7 @@ def compare_answers(engine: Engine, model: Model, x: pd.DataFrame) -> Parity:
         return Parity(len(x), float("inf"), int((~np.isfinite(served)).any(axis=1).sum()))
     scale = 1.0 if model.signature.classes else max(1.0, float(np.abs(trained).max()))
     difference = float(np.abs(served - trained).max()) / scale
-    flips = int(np.sum(_decide(served, model.signature) != _decide(trained, model.signature)))
+    flips = int(np.sum(decide(served, model.signature) != decide(trained, model.signature)))
     return Parity(len(x), difference, flips)
 
 
@@ -73,16 +75,26 @@ def with_probes(signature: Signature, x: pd.DataFrame) -> pd.DataFrame:
     some = x.iloc[:: max(1, len(x) // _PROBES)]
     nullable = {column.name: _missing(column.type) for column in signature.inputs if column.nullable}
     strings = [column.name for column in signature.inputs if column.type == "string" and column.categories is None]
-    probes = [replaced(some, nullable), *(replaced(some.iloc[:5], {name: gap}) for name, gap in nullable.items())]
-    probes += [replaced(some, dict.fromkeys(strings, UNSEEN))]
+    probes = [replaced(some, nullable), _each_missing(x, nullable), replaced(some, dict.fromkeys(strings, UNSEEN))]
     return pd.concat([x, *probes], ignore_index=True).astype(x.dtypes.to_dict())
+
+
+def _each_missing(x: pd.DataFrame, gaps: dict[str, Any]) -> pd.DataFrame:
+    """Return a few rows again and again, each time with another column missing; of a wide table fewer rows."""
+    number = max(1, min(_EACH, _CELLS // max(1, len(gaps) * len(x.columns))))
+    rows = np.tile(np.arange(min(number, len(x))), len(gaps))
+    again = {str(name): x[name].to_numpy()[rows] for name in x.columns}
+    for place, (name, gap) in enumerate(gaps.items()):
+        again[name][place * len(rows) // len(gaps) : (place + 1) * len(rows) // len(gaps)] = gap
+    return pd.DataFrame(again)
 
 
 def _missing(kind: str) -> Any:  # noqa: ANN401 (a float or a str)
     return "" if kind == "string" else np.float32(np.nan)
 
 
-def _decide(answers: NDArray[Any], signature: Signature) -> NDArray[Any]:
+def decide(answers: NDArray[Any], signature: Signature) -> NDArray[Any]:
+    """Return what is decided for answers (n, k): zeros for a regression, else classes or truths, of shape (n,)."""
     if signature.task == "regression":
         return np.zeros(len(answers))
     if signature.task == "multiclass":

@@ -1,171 +1,183 @@
 """Parameters are searched with Optuna, on folds of train and validation; the test rows are never looked at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from statistics import mean
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
-from towpath_flows.data.sources.base import digest_frame
 from towpath_flows.data.splits import Splits, folds
 from towpath_flows.project import Project
-from towpath_flows.spec import Framework
+from towpath_flows.training import study as studies
 from towpath_flows.training.features import Features
 from towpath_flows.training.preparation import Prepared, prepare, setting_of
-from towpath_flows.training.trainers import TRAINERS, Setting
-from towpath_gitops import layout
-from towpath_gitops.errors import TrainingError
-from towpath_gitops.records.base import digest_file, digest_of, short
+from towpath_flows.training.space import Suggest, suggester
+from towpath_flows.training.trainers import TRAINERS, OnRound, Setting
+from towpath_flows.training.trials import Trial, TuneResult
+from towpath_flows.training_spec import Framework, Value
+from towpath_gitops.errors import TowpathError, TrainingError
 
 if TYPE_CHECKING:
     import optuna
 
-_STUDIES: Final = "studies.db"
-_ROUNDS: Final = "rounds"
+__all__ = ["Trial", "TuneResult", "tune"]
+
+OnTrial = Callable[[Trial], None]
+
+_ROUNDS_TOLD: Final = 30  # a trial may be given up within a fold each so many rounds; each time is written to disk
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One set of parameters that was tried; `loss` and `rounds` are means over folds, None where it was given up."""
-
-    number: int
-    framework: Framework
-    params: Mapping[str, float | int]
-    loss: float | None
-    seconds: float
-    rounds: int | None = None
-
-
-@dataclass(frozen=True)
-class TuneResult:
-    """The best parameters, and everything that was tried. Without trials: the first framework's defaults.
-
-    `rounds` is the mean over folds of the round after which nothing was gained: one fold alone, a month unlike the
-    others, may stop after a handful. None without trials.
-    """
-
-    framework: Framework
-    params: Mapping[str, float | int]
-    loss: float | None
-    trials: tuple[Trial, ...]
-    rounds: int | None = None
-
-
-def tune(project: Project, splits: Splits, on_trial: Callable[[Trial], None] | None = None) -> TuneResult:
+def tune(project: Project, splits: Splits, on_trial: OnTrial | None = None) -> TuneResult:
     """Search for the parameters with the least mean loss over the folds (which loss: see `trainers.base.Fitted`).
 
-    Each framework's defaults are tried first, so that tuning never does worse than not tuning. Trials are kept in
-    .towpath/optuna: the same search on the same rows goes on where it was interrupted, and is not repeated once done.
+    Each framework's defaults are tried first, so that tuning never does worse than not tuning; without trials these
+    alone decide which framework is taken. Trials are kept in .towpath/optuna: the same search on the same rows goes on
+    where it was interrupted, even killed, and is not repeated once done. With one worker it then ends as if nothing
+    had happened; several finish in an order of their own, and the sampler learns in that order.
 
     Raises:
-        TrainingError: no trial ended within `tune.timeout`, or the features cannot be made.
+        TrainingError: no trial ended within `tune.timeout`, or the features or a trial cannot be made.
+        ConflictError: another process is at the same search.
+        InvalidFileError: `tune.space` does not say what it should.
     """
-    spec = project.spec
+    spec, suggest = project.spec, suggester(project)
     if spec.tune.trials == 0:
-        first = spec.train.frameworks[0]
-        return TuneResult(first, TRAINERS[first].defaults(), None, ())
-    study = _study(project, splits)
-    remaining = spec.tune.trials - len(_done(study))
-    if remaining > 0:
-        objective = _objective(project, splits)
-        study.optimize(
-            objective,
-            n_trials=remaining,
-            timeout=spec.tune.timeout.total_seconds(),
-            callbacks=[lambda _, done: on_trial(_trial(done))] if on_trial else None,
-        )
-    return _result(study)
+        return _defaults(project, splits)
+    with studies.opened(project, splits) as study:
+        remaining = max(spec.tune.trials, len(spec.train.frameworks)) - len(studies.finished(study))
+        if remaining > 0:
+            _search(project, study, _Attempt.of(project, splits, suggest), remaining, on_trial)
+        return _best(tuple(studies.told(trial) for trial in studies.finished(study)))
 
 
-def _study(project: Project, splits: Splits) -> "optuna.Study":
+def _defaults(project: Project, splits: Splits) -> TuneResult:
+    """Judge the defaults of each framework on the folds; of one framework there is nothing to choose."""
+    frameworks = project.spec.train.frameworks
+    if len(frameworks) == 1:
+        return TuneResult(frameworks[0], TRAINERS[frameworks[0]].defaults(), None, ())
+    prepared, setting = _prepared(project, splits), setting_of(project, splits)
+    trials = []
+    for number, framework in enumerate(frameworks):
+        start, params = monotonic(), TRAINERS[framework].defaults()
+        fits = [TRAINERS[framework].fit(fold.train, fold.judge, params, setting) for fold in prepared]
+        loss, rounds = mean(fit.loss for fit in fits), round(mean(fit.rounds for fit in fits))
+        trials.append(Trial(number, framework, params, loss, monotonic() - start, rounds))
+    return _best(tuple(trials))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Tries one set of parameters; the folds are the same matrices for every trial and every worker."""
+
+    frameworks: tuple[Framework, ...]
+    suggest: Suggest
+    folds: list[Prepared]
+    setting: Setting
+    pruning: bool
+
+    @classmethod
+    def of(cls, project: Project, splits: Splits, suggest: Suggest) -> "_Attempt":
+        tune = project.spec.tune
+        setting = setting_of(project, splits, tune.workers)
+        return cls(project.spec.train.frameworks, suggest, _prepared(project, splits), setting, tune.pruning)
+
+    def __call__(self, trial: "optuna.Trial") -> float:
+        """Return the mean loss over the folds.
+
+        Raises:
+            optuna.TrialPruned: most trials had done better by then.
+        """
+        framework: Framework = trial.suggest_categorical(studies.FRAMEWORK, self.frameworks)  # type: ignore[assignment]  # one of those given
+        params: dict[str, Value] = self.suggest(trial, framework)
+        trial.set_user_attr(studies.FRAMEWORK, framework)
+        trial.set_user_attr(studies.PARAMS, params)
+        losses: list[float] = []
+        rounds: list[int] = []
+        for number, fold in enumerate(self.folds):
+            told = self._told(trial, losses, number) if self.pruning else None
+            fitted = TRAINERS[framework].fit(fold.train, fold.judge, params, self.setting, told)
+            losses.append(fitted.loss)
+            rounds.append(fitted.rounds)
+            if number + 1 < len(self.folds):
+                _reported(trial, mean(losses), (number + 1) * self.setting.rounds)
+        trial.set_user_attr(studies.ROUNDS, round(mean(rounds)))
+        return mean(losses)
+
+    def _told(self, trial: "optuna.Trial", losses: list[float], number: int) -> OnRound:
+        """Return what hears of each round of a fold; steps count rounds over all folds."""
+
+        def on_round(done: int, loss: float) -> None:
+            if done and done % _ROUNDS_TOLD == 0:
+                _reported(trial, mean([*losses, loss]), number * self.setting.rounds + done)
+
+        return on_round
+
+
+def _reported(trial: "optuna.Trial", loss: float, step: int) -> None:
     import optuna  # noqa: PLC0415 (heavy)
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    spec = project.spec
-    name = f"{spec.name}-{short(_question(project, splits))}"
-    path = layout.state(project.root, "optuna", _STUDIES)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A third of the trials explores, the rest follows what was learned.
-    sampler = optuna.samplers.TPESampler(seed=spec.train.seed, n_startup_trials=min(10, 1 + spec.tune.trials // 3))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=3) if spec.tune.pruning else optuna.pruners.NopPruner()
-    study = optuna.create_study(
-        storage=f"sqlite:///{path}", study_name=name, sampler=sampler, pruner=pruner, load_if_exists=True
-    )
-    if not study.trials:
-        for framework in spec.train.frameworks:
-            defaults = {f"{framework}.{name}": value for name, value in TRAINERS[framework].defaults().items()}
-            study.enqueue_trial({"framework": framework, **defaults})
-    return study
+    trial.report(loss, step)
+    if trial.should_prune():
+        raise optuna.TrialPruned
 
 
-def _question(project: Project, splits: Splits) -> str:
-    """Return a digest of all that the answer depends on: only the very same search is gone on with."""
-    spec = project.spec
-    inputs = Features.of(project, splits.train, splits.target).signature.digest
-    owners = {path.name: digest_file(path) for path in sorted((project.root / "src").rglob("*.py"))}
-    settings = {"train": spec.train.plain(), "folds": spec.tune.folds, "features": spec.features}
-    return digest_of(settings | {"inputs": inputs, "code": owners, "rows": digest_frame(splits.development)})
-
-
-def _objective(project: Project, splits: Splits) -> "Callable[[optuna.Trial], float]":
-    features = Features.of(project, splits.train, splits.target)
-    prepared = list(_prepared(project, splits, features))
-    setting = setting_of(project, splits)
-
-    def objective(trial: "optuna.Trial") -> float:
-        framework: Framework = trial.suggest_categorical("framework", project.spec.train.frameworks)  # type: ignore[assignment]  # one of those given
-        params = TRAINERS[framework].suggest(trial)
-        return _mean_loss(trial, framework, params, prepared, setting)
-
-    return objective
-
-
-def _prepared(project: Project, splits: Splits, features: Features) -> list[Prepared]:
+def _prepared(project: Project, splits: Splits) -> list[Prepared]:
     """Return the folds as matrices; they are the same for every trial."""
-    rows = splits.development
+    features, rows = Features.of(project, splits.train, splits.target), splits.development
     pairs = folds(project, rows, splits.target)
     if not pairs:
         return [prepare(project, features, splits.train, splits.validation)]
     return [prepare(project, features, rows.iloc[fitted], rows.iloc[judged]) for fitted, judged in pairs]
 
 
-def _mean_loss(
-    trial: "optuna.Trial", framework: Framework, params: Mapping[str, Any], prepared: list[Prepared], setting: Setting
-) -> float:
+def _search(
+    project: Project, study: "optuna.Study", attempt: _Attempt, remaining: int, on_trial: OnTrial | None
+) -> None:
+    """Try `remaining` sets, `tune.workers` at a time, in threads: both libraries fit without Python's lock.
+
+    Trials are asked for and told of in this thread alone, so that whoever listens hears them in the order they end.
+    """
+    tune = project.spec.tune
+    deadline = monotonic() + tune.timeout.total_seconds()
+    running: dict[Future[float], optuna.Trial] = {}
+    with ThreadPoolExecutor(tune.workers) as pool:
+        while remaining > 0 or running:
+            while remaining > 0 and len(running) < tune.workers and monotonic() < deadline:
+                study.sampler = studies.sampler(project, len(studies.finished(study)) + len(running))
+                trial = study.ask()
+                running[pool.submit(attempt, trial)] = trial
+                remaining -= 1
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                done = _conclude(study, running.pop(future), future)
+                if on_trial:
+                    on_trial(studies.told(done))
+
+
+def _conclude(study: "optuna.Study", trial: "optuna.Trial", future: Future[float]) -> "optuna.trial.FrozenTrial":
+    """Keep what a trial found.
+
+    Raises:
+        TrainingError: the library refuses these parameters or rows.
+    """
     import optuna  # noqa: PLC0415 (heavy)
 
-    losses, rounds = [], []
-    for step, fold in enumerate(prepared):
-        fitted = TRAINERS[framework].fit(fold.train, fold.judge, params, setting)
-        losses.append(fitted.loss)
-        rounds.append(fitted.rounds)
-        mean = sum(losses) / len(losses)
-        trial.report(mean, step)
-        if step + 1 < len(prepared) and trial.should_prune():
-            raise optuna.TrialPruned
-    trial.set_user_attr(_ROUNDS, round(sum(rounds) / len(rounds)))
-    return mean
+    try:
+        return study.tell(trial, future.result())
+    except optuna.TrialPruned:
+        return study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    except BaseException as error:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        if isinstance(error, TowpathError) or not isinstance(error, Exception):
+            raise
+        raise TrainingError(
+            f"Trial {trial.number} cannot be fitted: {type(error).__name__}: {error}", why=f"It tried {trial.params}."
+        ) from error
 
 
-def _trial(trial: "optuna.trial.FrozenTrial") -> Trial:
-    framework, params = _split(trial.params)
-    complete = trial.state.name == "COMPLETE"
-    seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    loss, rounds = (trial.value, trial.user_attrs.get(_ROUNDS)) if complete else (None, None)
-    return Trial(trial.number, framework, params, loss, seconds, rounds)
-
-
-def _split(params: Mapping[str, Any]) -> tuple[Framework, dict[str, float | int]]:
-    framework: Framework = params["framework"]
-    prefix = f"{framework}."
-    return framework, {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
-
-
-def _done(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Return the trials that came to an end; those of a killed process did not, and failed ones do not count."""
-    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
-
-
-def _result(study: "optuna.Study") -> TuneResult:
-    trials = tuple(_trial(trial) for trial in _done(study))
+def _best(trials: tuple[Trial, ...]) -> TuneResult:
     tried = [trial for trial in trials if trial.loss is not None]
     if not tried:
         raise TrainingError("No set of parameters could be tried to its end", hint="Give `tune.timeout` more time.")

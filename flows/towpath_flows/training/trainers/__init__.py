@@ -4,8 +4,8 @@ from typing import Final
 
 from towpath_flows.spec import Framework
 from towpath_flows.training.trainers import lightgbm, xgboost
-from towpath_flows.training.trainers.base import Data, Fitted, Params, Setting, Trainer
+from towpath_flows.training.trainers.base import Data, Fitted, OnRound, Params, Setting, Trainer
 
-__all__ = ["TRAINERS", "Data", "Fitted", "Params", "Setting", "Trainer"]
+__all__ = ["TRAINERS", "Data", "Fitted", "OnRound", "Params", "Setting", "Trainer"]
 
 TRAINERS: Final[dict[Framework, Trainer]] = {"xgboost": xgboost, "lightgbm": lightgbm}

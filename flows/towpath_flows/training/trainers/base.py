@@ -3,37 +3,43 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_flows.training_spec import Space, Value
 from towpath_gitops.records.signature import Task
 
-if TYPE_CHECKING:
-    import optuna
-
-Params = Mapping[str, float | int]
+Params = Mapping[str, Value]
+OnRound = Callable[[int, float], None]
 Predict = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Transformed features (n, m), float32, and the target (n,): class codes or values."""
+    """Transformed features (n, m), float32, and the target (n,): class codes or values.
+
+    `weights` (n,) say what each row counts, None that all count alike. `monotone` has a sign for each feature: with 1
+    the answer may only rise with it, with -1 only fall; empty where nothing is asked for.
+    """
 
     x: NDArray[np.float32]
     y: NDArray[Any]
+    weights: NDArray[np.float32] | None = None
+    monotone: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What does not change while parameters are searched. `patience` counts rounds."""
+    """What does not change while parameters are searched. `patience` counts rounds; no `threads` means all cores."""
 
     task: Task
     classes: int
     rounds: int
     patience: int
     seed: int
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,26 @@ class Fitted:
 class Trainer(Protocol):
     """What a module of this folder offers; it imports its library inside."""
 
-    def suggest(self, trial: "optuna.Trial") -> dict[str, float | int]:
-        """Return parameters that a trial proposes. The same keys as `defaults`."""
+    def space(self) -> Space:
+        """Return where parameters are looked for. The same keys as `defaults`."""
         ...
 
-    def defaults(self) -> dict[str, float | int]:
+    def tunable(self) -> frozenset[str]:
+        """Return the names of all parameters that an owner may search or fix: the rest belongs to the trainer."""
+        ...
+
+    def defaults(self) -> dict[str, Value]:
         """Return parameters that do well on most tables; the first trial tries them."""
         ...
 
-    def fit(self, train: Data, validation: Data | None, params: Params, setting: Setting) -> Fitted:
+    def fit(
+        self, train: Data, validation: Data | None, params: Params, setting: Setting, on_round: OnRound | None = None
+    ) -> Fitted:
         """Fit on `train`; with `validation` stop when it no longer gains, else after `setting.rounds`.
 
-        The same inputs give the same model on the same number of cores.
+        Weights count on both; a missing value, NaN, goes down a branch of its own. `on_round` gets each round's number
+        and its loss on validation; what it raises ends the fit and passes through. The same inputs give the same model
+        on the same number of threads.
         """
         ...
 

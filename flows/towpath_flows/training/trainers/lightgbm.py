@@ -2,15 +2,13 @@
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_flows.training.trainers.base import Data, Fitted, Params, Setting, cores, loss, proba
-
-if TYPE_CHECKING:
-    import optuna
+from towpath_flows.training.trainers.base import Data, Fitted, OnRound, Params, Setting, cores, loss, proba
+from towpath_flows.training_spec import Range, Space, Value
 
 _OBJECTIVES = {
     "binary": ("binary", "auc"),
@@ -18,9 +16,29 @@ _OBJECTIVES = {
     "regression": ("regression", "rmse"),
 }
 FILE = "booster.txt"
+_TUNABLE: Final = frozenset(
+    {
+        "colsample_bytree",
+        "extra_trees",
+        "feature_fraction_bynode",
+        "learning_rate",
+        "max_bin",
+        "max_delta_step",
+        "max_depth",
+        "min_child_samples",
+        "min_child_weight",
+        "min_data_in_bin",
+        "min_split_gain",
+        "num_leaves",
+        "path_smooth",
+        "reg_alpha",
+        "reg_lambda",
+        "subsample",
+    }
+)
 
 
-def defaults() -> dict[str, float | int]:
+def defaults() -> dict[str, Value]:
     """Return parameters that do well on most tables."""
     return {
         "learning_rate": 0.1,
@@ -32,19 +50,26 @@ def defaults() -> dict[str, float | int]:
     }
 
 
-def suggest(trial: "optuna.Trial") -> dict[str, float | int]:
-    """Return parameters that a trial proposes."""
+def space() -> Space:
+    """Return where parameters are looked for."""
     return {
-        "learning_rate": trial.suggest_float("lightgbm.learning_rate", 0.03, 0.3, log=True),
-        "num_leaves": trial.suggest_int("lightgbm.num_leaves", 8, 128, log=True),
-        "min_child_samples": trial.suggest_int("lightgbm.min_child_samples", 10, 300, log=True),
-        "subsample": trial.suggest_float("lightgbm.subsample", 0.5, 1.0),
-        "colsample_bytree": trial.suggest_float("lightgbm.colsample_bytree", 0.4, 1.0),
-        "reg_lambda": trial.suggest_float("lightgbm.reg_lambda", 0.1, 10.0, log=True),
+        "learning_rate": Range(low=0.03, high=0.3, log=True),
+        "num_leaves": Range(low=8, high=128, log=True),
+        "min_child_samples": Range(low=10, high=300, log=True),
+        "subsample": Range(low=0.5, high=1.0),
+        "colsample_bytree": Range(low=0.4, high=1.0),
+        "reg_lambda": Range(low=0.1, high=10.0, log=True),
     }
 
 
-def fit(train: Data, validation: Data | None, params: Params, setting: Setting) -> Fitted:
+def tunable() -> frozenset[str]:
+    """Return the names of all parameters that an owner may search or fix."""
+    return _TUNABLE
+
+
+def fit(
+    train: Data, validation: Data | None, params: Params, setting: Setting, on_round: OnRound | None = None
+) -> Fitted:
     """Fit; see `towpath_flows.training.trainers.base.Trainer`."""
     import lightgbm  # noqa: PLC0415 (heavy)
 
@@ -55,17 +80,22 @@ def fit(train: Data, validation: Data | None, params: Params, setting: Setting) 
         metric=metric,
         n_estimators=setting.rounds,
         subsample_freq=1,
-        n_jobs=cores(),
+        n_jobs=setting.threads or cores(),
         random_state=setting.seed,
         deterministic=True,
         force_row_wise=True,
         verbosity=-1,
+        monotone_constraints=list(train.monotone) or None,
         **params,
     )
-    callbacks = [lightgbm.early_stopping(setting.patience, verbose=False)] if validation else []
+    callbacks: list[Any] = [lightgbm.early_stopping(setting.patience, verbose=False)] if validation else []
+    if on_round:
+        callbacks.append(lambda env: on_round(env.iteration, loss(metric, env.evaluation_result_list[0][2])))
     estimator.fit(
         train.x,
         train.y,
+        sample_weight=train.weights,
+        eval_sample_weight=[validation.weights] if validation and validation.weights is not None else None,
         eval_X=validation.x if validation else None,
         eval_y=validation.y if validation else None,
         callbacks=callbacks,

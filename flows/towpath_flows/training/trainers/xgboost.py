@@ -1,14 +1,12 @@
 """XGBoost: histogram trees, missing values in a branch of their own."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_flows.training.trainers.base import Data, Fitted, Params, Setting, cores, loss, proba
-
-if TYPE_CHECKING:
-    import optuna
+from towpath_flows.training.trainers.base import Data, Fitted, OnRound, Params, Setting, cores, loss, proba
+from towpath_flows.training_spec import Range, Space, Value
 
 _OBJECTIVES = {
     "binary": ("binary:logistic", "auc"),
@@ -16,9 +14,28 @@ _OBJECTIVES = {
     "regression": ("reg:squarederror", "rmse"),
 }
 FILE = "booster.ubj"
+_TUNABLE: Final = frozenset(
+    {
+        "colsample_bylevel",
+        "colsample_bynode",
+        "colsample_bytree",
+        "gamma",
+        "grow_policy",
+        "learning_rate",
+        "max_bin",
+        "max_delta_step",
+        "max_depth",
+        "max_leaves",
+        "min_child_weight",
+        "num_parallel_tree",
+        "reg_alpha",
+        "reg_lambda",
+        "subsample",
+    }
+)
 
 
-def defaults() -> dict[str, float | int]:
+def defaults() -> dict[str, Value]:
     """Return parameters that do well on most tables."""
     return {
         "learning_rate": 0.1,
@@ -30,19 +47,26 @@ def defaults() -> dict[str, float | int]:
     }
 
 
-def suggest(trial: "optuna.Trial") -> dict[str, float | int]:
-    """Return parameters that a trial proposes."""
+def space() -> Space:
+    """Return where parameters are looked for."""
     return {
-        "learning_rate": trial.suggest_float("xgboost.learning_rate", 0.03, 0.3, log=True),
-        "max_depth": trial.suggest_int("xgboost.max_depth", 3, 9),
-        "min_child_weight": trial.suggest_float("xgboost.min_child_weight", 1.0, 100.0, log=True),
-        "subsample": trial.suggest_float("xgboost.subsample", 0.5, 1.0),
-        "colsample_bytree": trial.suggest_float("xgboost.colsample_bytree", 0.4, 1.0),
-        "reg_lambda": trial.suggest_float("xgboost.reg_lambda", 0.1, 10.0, log=True),
+        "learning_rate": Range(low=0.03, high=0.3, log=True),
+        "max_depth": Range(low=3, high=9),
+        "min_child_weight": Range(low=1.0, high=100.0, log=True),
+        "subsample": Range(low=0.5, high=1.0),
+        "colsample_bytree": Range(low=0.4, high=1.0),
+        "reg_lambda": Range(low=0.1, high=10.0, log=True),
     }
 
 
-def fit(train: Data, validation: Data | None, params: Params, setting: Setting) -> Fitted:
+def tunable() -> frozenset[str]:
+    """Return the names of all parameters that an owner may search or fix."""
+    return _TUNABLE
+
+
+def fit(
+    train: Data, validation: Data | None, params: Params, setting: Setting, on_round: OnRound | None = None
+) -> Fitted:
     """Fit; see `towpath_flows.training.trainers.base.Trainer`."""
     import xgboost  # noqa: PLC0415 (heavy)
 
@@ -54,15 +78,34 @@ def fit(train: Data, validation: Data | None, params: Params, setting: Setting) 
         n_estimators=setting.rounds,
         early_stopping_rounds=setting.patience if validation else None,
         tree_method="hist",
-        n_jobs=cores(),
+        n_jobs=setting.threads or cores(),
         random_state=setting.seed,
         verbosity=0,
+        monotone_constraints=train.monotone or None,
+        callbacks=[_teller(on_round, metric)] if on_round else None,
         **params,
     )
-    estimator.fit(train.x, train.y, eval_set=[(validation.x, validation.y)] if validation else None, verbose=False)
+    judged: dict[str, Any] = {"eval_set": [(validation.x, validation.y)]} if validation else {}
+    if validation and validation.weights is not None:
+        judged["sample_weight_eval_set"] = [validation.weights]
+    estimator.fit(train.x, train.y, sample_weight=train.weights, verbose=False, **judged)
     if validation is None:
         return Fitted(estimator, setting.rounds, float("nan"))
     return Fitted(estimator, int(estimator.best_iteration) + 1, loss(metric, estimator.best_score))
+
+
+def _teller(on_round: OnRound, metric: str) -> Any:  # noqa: ANN401 (XGBoost's class, made here as its import is heavy)
+    from xgboost.callback import TrainingCallback  # noqa: PLC0415 (heavy)
+
+    class Teller(TrainingCallback):
+        """Tells the loss of each round."""
+
+        def after_iteration(self, _model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ANN401 (as above)
+            """Return False: whoever is told stops a fit by raising."""
+            on_round(epoch, loss(metric, evals_log["validation_0"][metric][-1]))
+            return False
+
+    return Teller()
 
 
 def predict(estimator: Any, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:  # noqa: ANN401 (untyped library)
