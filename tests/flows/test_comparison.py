@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from towpath_flows.evaluation.bootstrap import Estimate
-from towpath_flows.evaluation.comparison import Difference, Duel, by_slice, difference, flips, judge, no_champion
+from towpath_flows.evaluation.comparison import Difference, Duel, compare, difference, differences, judge, no_champion
+from towpath_flows.evaluation.metrics import metrics_of
 from towpath_flows.spec import ComparisonGate, Metric
 from towpath_gitops.records.evidence import Verdict
 
@@ -90,28 +91,40 @@ def test_without_a_champion_it_passes_and_says_so() -> None:
     assert "no champion" in finding.message
 
 
-def test_flips_count_changed_decisions() -> None:
-    """Decisions that differ are counted, and how many of them became right."""
-    duel = Duel(
-        "binary", np.array([1, 0, 1, 0]), np.array([[0.4], [0.6], [0.9], [0.1]]), np.array([[0.6], [0.7], [0.2], [0.2]])
-    )
-    assert flips(duel) == {"flips": 2, "flipped": 0.5, "corrected": 1}
+def test_every_metric_of_the_task_is_measured_the_judged_ones_first() -> None:
+    """What no gate judges is shown, too, without a margin; what one judges keeps the verdict's own figures."""
+    gate = _gate(0.01, "brier")
+    measured = compare(_duel(rows=300), [gate])
+    shown = [found.figures(judged) for found, judged in measured]
+    assert {each.metric for each in shown} == {metric.name for metric in metrics_of("binary")}
+    assert [(each.metric, each.margin) for each in shown[:2]] == [("brier", 0.01), ("roc_auc", None)]
+    assert shown[0].interval == difference(_duel(rows=300), "brier").difference.interval
 
 
-def test_regression_has_no_flips() -> None:
-    """Values are not decisions: nothing flips."""
-    y = np.arange(5.0)
-    assert flips(Duel("regression", y, y[:, None], y[:, None] + 1))["flips"] == 0
+def test_a_rough_interval_is_about_the_exact_one() -> None:
+    """Two hundred resamples and a normal curve give nearly the ends of two thousand and their percentiles."""
+    duel = _duel(rows=1000)
+    (rough,), exact = differences(duel, ["roc_auc"]), difference(duel, "roc_auc").difference
+    width = exact.high - exact.low
+    assert rough.difference.value == exact.value
+    assert rough.difference.interval == pytest.approx(exact.interval, abs=0.25 * width)
 
 
-def test_slices_show_both_models() -> None:
-    """Each value of a slice column is shown with both values; an undefined one is null, not NaN."""
-    duel = _duel(rows=400)
-    groups = np.where(np.arange(400) < 399, "a", "b").astype(object)
-    large, small = by_slice(duel, "roc_auc", {"group": groups})
-    assert (large["value"], large["rows"]) == ("a", 399)
-    assert 0.5 < large["champion"] < 1
-    assert small["champion"] is None
+def test_a_metric_that_is_not_defined_has_no_figures() -> None:
+    """Rows of one class have no ROC AUC, but a Brier score."""
+    duel = Duel("binary", np.ones(50), np.full((50, 1), 0.2), np.full((50, 1), 0.4))
+    shown = {found.metric: found.figures(None) for found, _ in compare(duel, [])}
+    assert shown["roc_auc"] is None
+    assert shown["brier"].difference == pytest.approx(-0.28)
+
+
+def test_each_model_decides_by_the_threshold_that_it_is_served_with() -> None:
+    """Equal probabilities and another threshold are other decisions, and another accuracy."""
+    p = np.array([[0.4], [0.6], [0.9], [0.1]])
+    duel = Duel("binary", np.array([1, 1, 1, 0]), p, p, threshold=0.3, champion_threshold=0.8)
+    before, after = duel.decisions
+    assert (before.tolist(), after.tolist()) == ([0, 0, 1, 0], [1, 1, 1, 0])
+    assert difference(duel, "accuracy").difference.value == 0.5
 
 
 def test_thirty_thousand_rows_are_compared_in_seconds() -> None:

@@ -10,6 +10,7 @@ from towpath_flows.evaluation.gates import evaluate, judge, reliability
 from towpath_flows.evaluation.slices import false_discoveries, judge_slices, measure_slices
 from towpath_flows.spec import MetricGate, ModelSpec, SliceGate
 from towpath_gitops.records.evidence import Verdict
+from towpath_gitops.records.figures import Bin
 
 SPEC: dict[str, Any] = {
     "name": "toy",
@@ -66,7 +67,7 @@ def test_every_metric_is_measured_and_the_gates_are_judged() -> None:
     y, p = _answers()
     assessment = evaluate(spec, y, p, {}, ("2026-01-01", None))
     assert [finding.verdict for finding in assessment.findings] == [Verdict.PASS, Verdict.FAIL]
-    assert len(assessment.details["metrics"]) == 10
+    assert len(assessment.details["metrics"]) == 12
     assert assessment.details["window"] == ["2026-01-01", None]
     assert sum(each["rows"] for each in assessment.details["calibration"]) == 3000
 
@@ -91,10 +92,10 @@ def test_regression_and_multiclass_are_judged_as_well() -> None:
 
 def test_reliability_holds_only_bins_with_rows() -> None:
     """A reliability curve has no invented points."""
-    assert reliability(np.array([0, 1]), np.array([0.05, 1.0])) == [
-        {"predicted": 0.05, "observed": 0.0, "rows": 1},
-        {"predicted": 1.0, "observed": 1.0, "rows": 1},
-    ]
+    assert reliability(np.array([0, 1]), np.array([0.05, 1.0])) == (
+        Bin(predicted=0.05, observed=0.0, rows=1),
+        Bin(predicted=1.0, observed=1.0, rows=1),
+    )
 
 
 # --- slices -------------------------------------------------------------------------------------------------------

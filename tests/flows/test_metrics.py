@@ -42,6 +42,11 @@ EXPECTED = [
     ("binary", "f1", reference.f1_score(Y, LABELS)),
     ("binary", "precision", reference.precision_score(Y, LABELS)),
     ("binary", "recall", reference.recall_score(Y, LABELS)),
+    ("binary", "specificity", reference.recall_score(Y, LABELS, pos_label=0)),
+    ("binary", "mcc", reference.matthews_corrcoef(Y, LABELS)),
+    ("multiclass", "roc_auc", reference.roc_auc_score(CODES, SHARES, multi_class="ovr")),
+    ("multiclass", "brier", reference.brier_score_loss(CODES, SHARES, scale_by_half=False)),
+    ("multiclass", "mcc", reference.matthews_corrcoef(CODES, CHOICE)),
     ("multiclass", "log_loss", reference.log_loss(CODES, SHARES)),
     ("multiclass", "accuracy", reference.accuracy_score(CODES, CHOICE)),
     ("multiclass", "balanced_accuracy", reference.balanced_accuracy_score(CODES, CHOICE)),
@@ -49,6 +54,9 @@ EXPECTED = [
     ("regression", "rmse", reference.root_mean_squared_error(VALUES, GUESSES[:, 0])),
     ("regression", "mae", reference.mean_absolute_error(VALUES, GUESSES[:, 0])),
     ("regression", "r2", reference.r2_score(VALUES, GUESSES[:, 0])),
+    ("regression", "median_absolute_error", reference.median_absolute_error(VALUES, GUESSES[:, 0])),
+    ("regression", "mape", reference.mean_absolute_percentage_error(VALUES, GUESSES[:, 0])),
+    ("regression", "bias", abs(float(np.mean(GUESSES[:, 0] - VALUES)))),
 ]
 DATA = {"binary": (Y, P), "multiclass": (CODES, SHARES), "regression": (VALUES, GUESSES)}
 
@@ -66,7 +74,9 @@ def test_table_holds_what_model_yaml_may_name(task: Task) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "name"), [(task, name) for task, name, _ in EXPECTED] + [("binary", "calibration_error")]
+    ("task", "name"),
+    [(task, name) for task, name, _ in EXPECTED]
+    + [("binary", "calibration_error"), ("multiclass", "calibration_error")],
 )
 def test_counts_stand_for_repeated_rows(task: Task, name: str) -> None:
     """A metric under row counts equals the metric of the table in which rows are repeated that often."""
@@ -81,6 +91,21 @@ def test_calibration_error_of_honest_probabilities_is_small() -> None:
     chance = np.repeat([0.1, 0.9], 100)[:, None]
     came = np.concatenate([np.arange(100) < 10, np.arange(100) < 80]).astype(int)
     assert METRICS["calibration_error"].measure("binary", came, chance) == pytest.approx(0.05)
+
+
+def test_the_calibration_of_many_classes_is_that_of_the_class_decided_for() -> None:
+    """Certain and always right is no error; certain and right every other time is one of a half."""
+    codes, sure = np.arange(100) % 4, np.eye(4)[np.arange(100) % 4]
+    error = METRICS["calibration_error"]
+    assert error.measure("multiclass", codes, sure) == 0
+    assert error.measure("multiclass", np.where(np.arange(100) < 50, codes, (codes + 1) % 4), sure) == 0.5
+
+
+def test_percentages_leave_out_rows_whose_truth_is_nothing() -> None:
+    """A share of nothing is not defined: such rows do not count, and where there are no others there is no value."""
+    mape = METRICS["mape"]
+    assert mape.measure("regression", np.array([0.0, 2.0]), np.array([[5.0], [3.0]])) == 0.5
+    assert np.isnan(mape.measure("regression", np.zeros(3), np.ones((3, 1))))
 
 
 def test_one_class_has_no_roc_auc() -> None:

@@ -2,30 +2,35 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.wire import DEFAULT_THRESHOLD
 from towpath_flows.evaluation import slices
 from towpath_flows.evaluation.assessment import Assessment
 from towpath_flows.evaluation.bootstrap import Estimate, estimates, rows_to_settle
-from towpath_flows.evaluation.metrics import BINS, METRICS, metrics_of
+from towpath_flows.evaluation.metrics import BINS, METRICS, Metric, metrics_of, top_label
+from towpath_flows.evaluation.thresholds import curve
+from towpath_flows.evidence_spec import CostMatrix, ThresholdSpec
 from towpath_flows.spec import MetricGate, ModelSpec, SliceGate
 from towpath_gitops.records.evidence import Finding, Kind, Verdict
+from towpath_gitops.records.figures import MOST_SLICES, Bin, ChosenThreshold, EvaluationFigures, Measured, is_bounded
+from towpath_gitops.records.signature import Task
 
 Array = NDArray[np.generic]
 
 _VERBS = {Verdict.PASS: "meets", Verdict.FAIL: "misses"}
 
 
-def judge(gate: MetricGate, measured: Estimate, rows: int) -> Finding:
+def judge(gate: MetricGate, measured: Estimate, rows: int, metric: Metric | None = None) -> Finding:
     """Return the verdict on a floor or a ceiling.
 
     Pass when the whole two-sided interval is on the right side of the limit, fail when it is wholly on the wrong side,
     otherwise inconclusive with the rows that would settle it if the estimate stays where it is.
     """
-    metric = METRICS[gate.metric]
+    metric = metric or METRICS[gate.metric]
     if not all(math.isfinite(value) for value in (measured.value, *measured.interval)):
         words = f"{metric.label} is not defined on these {rows:,} rows; they may hold one class only"
         return Finding(gate=str(gate), verdict=Verdict.ERROR, message=words)
@@ -59,32 +64,83 @@ def _side(measured: Estimate, limit: float, *, floor: bool) -> Verdict:
     return Verdict.FAIL if farthest < bound else Verdict.INCONCLUSIVE
 
 
-def evaluate(
-    spec: ModelSpec, y: Array, p: Array, groups: Mapping[str, Array], window: tuple[str | None, str | None]
+@dataclass(frozen=True)
+class Measuring:
+    """How a model is measured besides what model.yaml says: by which metrics, deciding from which threshold.
+
+    `measures` are those of the task where it is None; `chosen` tells how the threshold was chosen, if it was.
+    """
+
+    measures: Mapping[str, Metric] | None = None
+    threshold: float = DEFAULT_THRESHOLD
+    chosen: ChosenThreshold | None = None
+
+    def of(self, task: Task) -> Mapping[str, Metric]:
+        """Return the metrics by name."""
+        return self.measures or {metric.name: metric for metric in metrics_of(task)}
+
+
+def evaluate(  # noqa: PLR0913, PLR0917 (a measurement needs its truth, answers, groups and window)
+    spec: ModelSpec,
+    y: Array,
+    p: Array,
+    groups: Mapping[str, Array],
+    window: tuple[str | None, str | None],
+    how: Measuring | None = None,
 ) -> Assessment:
     """Judge a model's answers `p` (n, k) to the test rows with truth `y` (n,) by the metric and slice gates.
 
     `groups` holds the column (n,) of every slice gate. Every metric of the task is measured, judged or not, and kept
-    in the details with its interval, beside the reliability curve of a binary model.
+    in the details with its interval, beside the reliability curve of a classification.
     """
-    rows = len(y)
-    prepared = {metric.name: metric.prepare(spec.task, y, p, spec.threshold) for metric in metrics_of(spec.task)}
+    rows, how = len(y), how or Measuring()
+    measures = how.of(spec.task)
+    prepared = {name: metric.prepare(spec.task, y, p, how.threshold) for name, metric in measures.items()}
     measured = estimates(prepared, rows, seed=spec.train.seed)
-    findings = [judge(gate, measured[gate.metric], rows) for gate in spec.gates if isinstance(gate, MetricGate)]
+    findings = [
+        judge(gate, measured[gate.metric], rows, measures[gate.metric])
+        for gate in spec.gates
+        if isinstance(gate, MetricGate)
+    ]
+    found, sliced = _sliced(spec, y, p, groups, how)
+    worst = sorted(sliced, key=lambda result: -np.nan_to_num(result.gap.value))[:MOST_SLICES]
+    figures = EvaluationFigures(
+        rows=rows,
+        window=window,
+        metrics=_finite(measured, measures),
+        slices=tuple(result.figures() for result in worst),
+        calibration=_calibration(spec.task, y, p),
+        threshold=how.chosen,
+        curve=curve(y, p[:, 0], _costs(spec)) if spec.task == "binary" else (),
+    )
+    return Assessment(Kind.EVALUATION, (*findings, *found) or (_no_gate(),), figures.plain())
+
+
+def _sliced(
+    spec: ModelSpec, y: Array, p: Array, groups: Mapping[str, Array], how: Measuring
+) -> tuple[list[Finding], list[slices.SliceResult]]:
+    findings: list[Finding] = []
     sliced: list[slices.SliceResult] = []
     for gate in spec.gates:
         if isinstance(gate, SliceGate):
+            metric, values = how.of(spec.task)[gate.metric], groups[gate.slice]
             results = slices.measure_slices(
-                spec.task, y, p, groups[gate.slice], gate, threshold=spec.threshold, seed=spec.train.seed
+                spec.task, y, p, values, gate, threshold=how.threshold, seed=spec.train.seed, metric=metric
             )
-            skipped = len(np.unique(groups[gate.slice])) - len(results)
-            findings.append(slices.judge_slices(results, gate, skipped))
+            skipped = len(np.unique(values)) - len(results)
+            findings.append(slices.judge_slices(results, gate, skipped, metric))
             sliced += results
-    details: dict[str, Any] = {"rows": rows, "window": list(window), "metrics": _plain(measured)}
-    details |= {"slices": [result.plain() for result in sliced]}
-    if spec.task == "binary":
-        details["calibration"] = reliability(y, p[:, 0])
-    return Assessment(Kind.EVALUATION, tuple(findings) or (_no_gate(),), details)
+    return findings, sliced
+
+
+def _calibration(task: Task, y: Array, p: Array) -> tuple[Bin, ...] | None:
+    if task == "regression":
+        return None
+    return reliability(y, p[:, 0]) if task == "binary" else reliability(*top_label(y, p))
+
+
+def _costs(spec: ModelSpec) -> CostMatrix | None:
+    return spec.threshold.cost if isinstance(spec.threshold, ThresholdSpec) else None
 
 
 def _no_gate() -> Finding:
@@ -92,22 +148,23 @@ def _no_gate() -> Finding:
     return Finding(gate="at least one metric gate", verdict=Verdict.ERROR, message=words)
 
 
-def _plain(measured: Mapping[str, Estimate]) -> dict[str, Any]:
+def _finite(measured: Mapping[str, Estimate], measures: Mapping[str, Metric]) -> dict[str, Measured]:
     return {
-        name: {"value": found.value, "low": found.low, "high": found.high}
+        name: Measured(value=found.value, low=found.low, high=found.high, label=measures[name].label)
         for name, found in measured.items()
-        if all(math.isfinite(value) for value in (found.value, found.low, found.high))
+        if all(map(is_bounded, (found.value, found.low, found.high)))
     }
 
 
-def reliability(y: Array, chance: Array) -> list[dict[str, float]]:
+def reliability(y: Array, chance: Array) -> tuple[Bin, ...]:
     """Return, per tenth of the probability scale that has rows: mean answer, share that came true, rows."""
-    bins = np.minimum((np.asarray(chance, dtype=np.float64) * BINS).astype(np.int64), BINS - 1)
-    return [
-        {
-            "predicted": float(np.mean(chance[bins == index])),
-            "observed": float(np.mean(y[bins == index])),
-            "rows": int(np.sum(bins == index)),
-        }
+    clipped = np.clip(np.asarray(chance, dtype=np.float64), 0.0, 1.0)
+    bins = np.minimum((clipped * BINS).astype(np.int64), BINS - 1)
+    return tuple(
+        Bin(
+            predicted=float(np.mean(clipped[bins == index])),
+            observed=float(np.mean(y[bins == index])),
+            rows=int(np.sum(bins == index)),
+        )
         for index in np.unique(bins)
-    ]
+    )

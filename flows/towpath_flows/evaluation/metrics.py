@@ -25,17 +25,22 @@ TINY: Final = 1e-15  # probabilities are clipped by this before a logarithm, as 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measure: its name, the direction that is better, the label for people, and how it is computed by task."""
+    """One measure: its name, the label for people, the direction that is better, and how it is computed by task."""
 
     name: str
     label: str
     greater_is_better: bool
     tasks: Mapping[Task, Prepare]
+    in_target_units: bool = False
 
     @property
     def sign(self) -> float:
         """+1 where greater is better, -1 where less is."""
         return 1.0 if self.greater_is_better else -1.0
+
+    def of(self, chosen: NDArray[Any]) -> "Metric":  # noqa: ARG002 (metrics that look at rows need it)
+        """Return the metric of some of the rows: itself, as it looks at nothing but truth and answers."""
+        return self
 
     def prepare(self, task: Task, y: NDArray[np.generic], p: NDArray[np.generic], threshold: float = 0.5) -> Prepared:
         """Return the metric of the truth `y` (n,) and the answers `p` (n, k) as a function of row counts.
@@ -122,18 +127,19 @@ def _sums(columns: Floats, finish: Callable[[Floats], Floats]) -> Prepared:
     return lambda counts: finish(counts @ columns)
 
 
-def _mean(losses: Floats, finish: Callable[[Floats], Floats] = lambda mean: mean) -> Prepared:
+def mean_of(losses: Floats, finish: Callable[[Floats], Floats] = lambda mean: mean) -> Prepared:
+    """Prepare the mean over rows of what each row counts, (n,), or a function of it."""
     return _sums(np.column_stack([losses, np.ones(len(losses))]), lambda sums: finish(_ratio(sums[:, 0], sums[:, 1])))
 
 
 def _binary_log_loss(y: Floats, p: Floats, _: float) -> Prepared:
     chance = np.clip(p[:, 0], TINY, 1 - TINY)
-    return _mean(-np.where(y == 1, np.log(chance), np.log1p(-chance)))
+    return mean_of(-np.where(y == 1, np.log(chance), np.log1p(-chance)))
 
 
 def _multiclass_log_loss(y: Floats, p: Floats, _: float) -> Prepared:
     chosen = p[np.arange(len(y)), y.astype(np.int64)] / p.sum(axis=1)
-    return _mean(-np.log(np.clip(chosen, TINY, 1.0)))
+    return mean_of(-np.log(np.clip(chosen, TINY, 1.0)))
 
 
 def _calibration_error(y: Floats, p: Floats, _: float) -> Prepared:
@@ -143,6 +149,55 @@ def _calibration_error(y: Floats, p: Floats, _: float) -> Prepared:
     return _sums(
         np.column_stack([gaps, np.ones(len(y))]), lambda sums: _ratio(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1])
     )
+
+
+def top_label(y: NDArray[Any], p: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Return whether the class that is decided for came true (n,), and the chance that it was given (n,)."""
+    best = p.argmax(axis=1)
+    return (best == y).astype(np.float64), np.asarray(p[np.arange(len(y)), best], dtype=np.float64)
+
+
+def _top_label_calibration(y: Floats, p: Floats, threshold: float) -> Prepared:
+    """Calibration of the chance of the class that is decided for (Guo et al. 2017)."""
+    right, chance = top_label(y, p)
+    return _calibration_error(right, chance[:, None], threshold)
+
+
+def _one_against_rest(y: Floats, p: Floats, threshold: float) -> Prepared:
+    """Mean over the classes of the ROC AUC of each against all others (Hand & Till 2001 name it a macro average)."""
+    each = [_roc_auc((y == code).astype(np.float64), p[:, [code]], threshold) for code in range(p.shape[1])]
+
+    def values(counts: Floats) -> Floats:
+        areas = np.stack([area(counts) for area in each])
+        known = np.isfinite(areas)
+        return _ratio(np.where(known, areas, 0).sum(axis=0), known.sum(axis=0).astype(np.float64))
+
+    return values
+
+
+def _multiclass_brier(y: Floats, p: Floats, _: float) -> Prepared:
+    """Squared distance from the truth, summed over the classes (Brier 1950): 0 to 2."""
+    return mean_of(((p - np.eye(p.shape[1])[y.astype(np.int64)]) ** 2).sum(axis=1))
+
+
+def _median_absolute_error(y: Floats, p: Floats, _: float) -> Prepared:
+    errors = np.abs(p[:, 0] - y)
+    order = np.argsort(errors, kind="stable")
+    ordered = errors[order]
+
+    def values(counts: Floats) -> Floats:
+        passed = np.cumsum(np.take(counts, order, axis=1), axis=1)
+        half = passed[:, -1:] / 2
+        return np.asarray((ordered[(passed >= half).argmax(axis=1)] + ordered[(passed > half).argmax(axis=1)]) / 2)
+
+    return values
+
+
+def _mape(y: Floats, p: Floats, _: float) -> Prepared:
+    """Mean absolute error as a share of the truth, over the rows where that is not 0."""
+    known = y != 0
+    shares = np.divide(np.abs(p[:, 0] - y), np.abs(y), out=np.zeros_like(y), where=known)
+    return _sums(np.column_stack([shares, known]), lambda sums: _ratio(sums[:, 0], sums[:, 1]))
 
 
 def _confusion(task: Task, finish: Callable[[Floats], Floats]) -> Prepare:
@@ -175,6 +230,14 @@ def _f1_by_class(matrix: Floats) -> Floats:
     return _ratio(2 * hits, matrix.sum(axis=2) + matrix.sum(axis=1))
 
 
+def _mcc(matrix: Floats) -> Floats:
+    """Correlation of truth and decision: of many classes, Gorodkin (2004)."""
+    rows, hits = matrix.sum(axis=(1, 2)), np.trace(matrix, axis1=1, axis2=2)
+    truth, decided = matrix.sum(axis=2), matrix.sum(axis=1)
+    spread = (rows**2 - (truth**2).sum(axis=1)) * (rows**2 - (decided**2).sum(axis=1))
+    return _ratio(hits * rows - (truth * decided).sum(axis=1), np.sqrt(np.maximum(spread, 0)))
+
+
 def _precision(matrix: Floats) -> Floats:
     return _ratio(matrix[:, 1, 1], matrix[:, :, 1].sum(axis=1))
 
@@ -191,11 +254,21 @@ def _r2(y: Floats, p: Floats, _: float) -> Prepared:
 
 
 _TABLE = (
-    Metric("roc_auc", "ROC AUC", True, {"binary": _roc_auc}),
+    Metric("roc_auc", "ROC AUC", True, {"binary": _roc_auc, "multiclass": _one_against_rest}),
     Metric("average_precision", "average precision", True, {"binary": _average_precision}),
     Metric("log_loss", "log loss", False, {"binary": _binary_log_loss, "multiclass": _multiclass_log_loss}),
-    Metric("brier", "Brier score", False, {"binary": lambda y, p, _: _mean((p[:, 0] - y) ** 2)}),
-    Metric("calibration_error", "calibration error", False, {"binary": _calibration_error}),
+    Metric(
+        "brier",
+        "Brier score",
+        False,
+        {"binary": lambda y, p, _: mean_of((p[:, 0] - y) ** 2), "multiclass": _multiclass_brier},
+    ),
+    Metric(
+        "calibration_error",
+        "calibration error",
+        False,
+        {"binary": _calibration_error, "multiclass": _top_label_calibration},
+    ),
     Metric(
         "accuracy",
         "accuracy",
@@ -222,9 +295,19 @@ _TABLE = (
     ),
     Metric("precision", "precision", True, {"binary": _confusion("binary", _precision)}),
     Metric("recall", "recall", True, {"binary": _confusion("binary", lambda matrix: _recalls(matrix)[:, 1])}),
-    Metric("rmse", "RMSE", False, {"regression": lambda y, p, _: _mean((p[:, 0] - y) ** 2, np.sqrt)}),
-    Metric("mae", "mean absolute error", False, {"regression": lambda y, p, _: _mean(np.abs(p[:, 0] - y))}),
+    Metric("specificity", "specificity", True, {"binary": _confusion("binary", lambda matrix: _recalls(matrix)[:, 0])}),
+    Metric(
+        "mcc",
+        "Matthews correlation",
+        True,
+        {"binary": _confusion("binary", _mcc), "multiclass": _confusion("multiclass", _mcc)},
+    ),
+    Metric("rmse", "RMSE", False, {"regression": lambda y, p, _: mean_of((p[:, 0] - y) ** 2, np.sqrt)}, True),
+    Metric("mae", "mean absolute error", False, {"regression": lambda y, p, _: mean_of(np.abs(p[:, 0] - y))}, True),
     Metric("r2", "R²", True, {"regression": _r2}),
+    Metric("median_absolute_error", "median absolute error", False, {"regression": _median_absolute_error}, True),
+    Metric("mape", "mean absolute percentage error", False, {"regression": _mape}),
+    Metric("bias", "absolute bias", False, {"regression": lambda y, p, _: mean_of(p[:, 0] - y, np.abs)}, True),
 )
 
 METRICS: Final[Mapping[str, Metric]] = {metric.name: metric for metric in _TABLE}

@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_gitops.records.figures import OperatingPoint
+
 Array = NDArray[Any]
 Draw = Callable[[Any], None]  # draws on a matplotlib Axes
 
@@ -17,6 +19,7 @@ QUIET: Final = "#9fb3c8"
 _SIZE_INCHES: Final = (4.6, 3.4)
 _POINTS: Final = 300  # of a curve: more cannot be seen
 _LONGEST_NAME: Final = 28
+_SHORT_NAME: Final = 12
 _LONGEST_UPRIGHT: Final = 4
 _STYLE: Final[Any] = {
     "svg.hashsalt": "towpath",
@@ -73,6 +76,63 @@ def calibration(bins: Sequence[Mapping[str, float]]) -> Draw:
         axes.scatter(x, y, s=8 + 120 * rows / rows.max(), color=INK)
         axes.set(title="Calibration", xlabel="predicted probability", ylabel="share that came true")
         axes.set(xlim=(0, 1), ylim=(0, 1))
+
+    return draw
+
+
+def thresholds(curve: Sequence[OperatingPoint], chosen: float | None) -> Draw:
+    """Plot recall and precision, and the mean cost where it is known, over the thresholds; a line at the chosen one."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 (matplotlib's types are not checked here)
+        x = [point.threshold for point in curve]
+        axes.plot(x, [point.recall for point in curve], color=INK, label="recall")
+        shown = [point for point in curve if point.positives > 0]
+        axes.plot([p.threshold for p in shown], [p.precision for p in shown], color=ACCENT, label="precision")
+        axes.plot(x, [point.positives for point in curve], color=QUIET, label="decided for")
+        costs = [point.cost for point in curve if point.cost is not None]
+        if len(costs) == len(curve) and np.ptp(costs):
+            scaled = (np.array(costs) - min(costs)) / np.ptp(costs)
+            axes.plot(x, scaled, color=INK, linestyle="--", linewidth=1, label="cost, least to most")
+        if chosen is not None:
+            axes.axvline(chosen, color=QUIET, linestyle=":", linewidth=1)
+        axes.set(
+            title="Thresholds", xlabel="decided from a probability of", ylabel="share", xlim=(0, 1), ylim=(0, 1.02)
+        )
+        axes.legend(fontsize=7)
+
+    return draw
+
+
+def tenths(y: Array, answers: Array) -> Draw:
+    """Plot, for each tenth of a regression's answers (n,), the mean answer against the mean truth (n,)."""
+    order = np.argsort(answers, kind="stable")
+    parts = [part for part in np.array_split(order, 10) if len(part)]
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 (matplotlib's types are not checked here)
+        x, means = [float(answers[part].mean()) for part in parts], [float(y[part].mean()) for part in parts]
+        ends = [min(*x, *means), max(*x, *means)]
+        axes.plot(ends, ends, color=QUIET, linestyle=":", linewidth=1)
+        axes.plot(x, means, color=INK, marker="o", markersize=4)
+        axes.set(title="Calibration, tenth by tenth", xlabel="mean answer", ylabel="mean truth")
+
+    return draw
+
+
+def confusion(classes: Sequence[str], y: Array, decided: Array) -> Draw:
+    """Plot which class (n,) is taken for which: shares of each true class, with the numbers of rows in the cells."""
+    counts = np.zeros((len(classes), len(classes)))
+    np.add.at(counts, (y.astype(np.int64), decided.astype(np.int64)), 1)
+    shares_ = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 (matplotlib's types are not checked here)
+        axes.imshow(shares_, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        names = [_plain(name if len(name) <= _SHORT_NAME else f"{name[:_SHORT_NAME]}…") for name in classes]
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        for (row, column), count in np.ndenumerate(counts):
+            dark = shares_[row, column] > 0.5  # noqa: PLR2004 (half as dark as can be)
+            axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=7, color="w" if dark else INK)
+        axes.set(title="What is taken for what", xlabel="decided", ylabel="truth")
 
     return draw
 

@@ -3,16 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towpath_flows.evaluation.assessment import one_line
 from towpath_flows.evaluation.bootstrap import Estimate, resample, summarise
-from towpath_flows.evaluation.metrics import METRICS, Floats, Prepared
+from towpath_flows.evaluation.metrics import METRICS, Floats, Metric, Prepared
 from towpath_flows.spec import SliceGate
 from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.figures import SliceFigures, is_bounded
 from towpath_gitops.records.signature import Task
 
 SMALLEST_SLICE: Final = 200  # rows; smaller groups are listed, not judged
@@ -31,17 +32,21 @@ class SliceResult:
     gap: Estimate
     p_value: float
 
-    def plain(self) -> dict[str, Any]:
-        """Return the figures as JSON types."""
-        return {
-            "slice": self.column,
-            "value": self.value,
-            "rows": self.rows,
-            "measured": self.measured.value,
-            "interval": list(self.measured.interval),
-            "gap": self.gap.value,
-            "p_value": self.p_value,
-        }
+    def figures(self) -> SliceFigures:
+        """Return the figures as evidence holds them; what is not defined is left open."""
+        return SliceFigures(
+            column=one_line(self.column),
+            value=one_line(self.value).strip() or "(empty)",
+            rows=self.rows,
+            measured=_finite(self.measured.value),
+            interval=self.measured.interval if all(map(is_bounded, self.measured.interval)) else None,
+            gap=_finite(self.gap.value),
+            p_value=self.p_value,
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if is_bounded(value) else None
 
 
 def false_discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
@@ -67,19 +72,21 @@ def measure_slices(  # noqa: PLR0913 (a measurement needs its truth, answers, gr
     *,
     threshold: float = 0.5,
     seed: int = 0,
+    metric: Metric | None = None,
 ) -> list[SliceResult]:
     """Measure `gate.metric` in every group of rows that is large enough, on resamples of all rows.
 
-    `groups` (n,) holds each row's value of the slice column. The p-value is the share of resamples in which the gap
-    does not exceed `gate.gap` (a bootstrap test, Efron & Tibshirani 1993, chapter 16), never below 1 / (resamples + 1).
+    `groups` (n,) holds each row's value of the slice column; `metric` is the gate's, where it is the owner's own. The
+    p-value is the share of resamples in which the gap does not exceed `gate.gap` (a bootstrap test, Efron & Tibshirani
+    1993, chapter 16), never below 1 / (resamples + 1).
     """
-    metric = METRICS[gate.metric]
+    metric = metric or METRICS[gate.metric]
     values = [value for value in np.unique(groups) if _is_large(task, y[groups == value])]
     if not values:
         return []
     masks = [groups == value for value in values]
     prepared = [metric.prepare(task, y, p, threshold)]
-    prepared += [_within(mask, metric.prepare(task, y[mask], p[mask], threshold)) for mask in masks]
+    prepared += [_within(mask, metric.of(mask).prepare(task, y[mask], p[mask], threshold)) for mask in masks]
     whole = np.stack([values_of(np.ones((1, len(y)))) for values_of in prepared], axis=1)[0]
     drawn = resample(prepared, len(y), resamples=SLICE_RESAMPLES, seed=seed)
     gaps, drawn_gaps = metric.sign * (whole[0] - whole[1:]), metric.sign * (drawn[:, :1] - drawn[:, 1:])
@@ -116,7 +123,9 @@ def _p_value(gaps: Floats, allowed: float) -> float:
     return float((np.sum(finite <= allowed) + 1) / (len(finite) + 1))
 
 
-def judge_slices(results: Sequence[SliceResult], gate: SliceGate, skipped: int = 0) -> Finding:
+def judge_slices(
+    results: Sequence[SliceResult], gate: SliceGate, skipped: int = 0, metric: Metric | None = None
+) -> Finding:
     """Return the verdict over all groups: fail when any is worse than allowed, after the false discovery control.
 
     `skipped` groups were too small to be measured; the message says how many.
@@ -124,7 +133,7 @@ def judge_slices(results: Sequence[SliceResult], gate: SliceGate, skipped: int =
     if not results:
         message = f"No value of {gate.slice} has the {SMALLEST_SLICE} rows that a judgement needs"
         return Finding(gate=str(gate), verdict=Verdict.INCONCLUSIVE, message=message, needed_rows=SMALLEST_SLICE)
-    name = METRICS[gate.metric].label
+    name = (metric or METRICS[gate.metric]).label
     found = [
         result
         for result, rejected in zip(results, false_discoveries([r.p_value for r in results], gate.fdr), strict=True)

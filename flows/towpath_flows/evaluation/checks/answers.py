@@ -9,6 +9,24 @@ from towpath_flows.evaluation.checks.base import Answer, Subject
 SUM_TOLERANCE = 1e-4  # float32 probabilities of many classes
 
 
+class Shape:
+    """Answers are floating-point numbers: one row for each row asked, as many columns as the task has."""
+
+    name: ClassVar[str] = "shape"
+
+    def check(self, subject: Subject) -> Answer:
+        """Answers of another shape or type reach callers as nonsense: look at the outputs of the exported graph."""
+        task, classes = subject.signature.task, subject.signature.classes or ()
+        wide = len(classes) if task == "multiclass" else 1
+        for rows in sorted({1, subject.rows}):
+            answers = subject.predict(subject.take(np.arange(rows)))
+            if answers.shape != (rows, wide):
+                return f"{rows} rows get answers of shape {answers.shape} instead of {(rows, wide)}"
+            if answers.dtype.kind != "f":
+                return f"Answers are of type {answers.dtype}"
+        return True
+
+
 class Range:
     """Answers are finite; probabilities lie between 0 and 1 and add up to 1."""
 

@@ -1,15 +1,18 @@
 """What callers will send sooner or later is answered with a number."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from towpath_flows.evaluation.checks.base import Answer, Columns, Subject
+from towpath_flows.evaluation.checks.base import Answer, Subject, clipped, spread_of, unsound
+from towpath_gitops.records.signature import Column
 
 UNSEEN = "never seen in training \u2603"
 LARGEST_INTEGER = 2.0**24  # the largest integer that float32, the served type, holds exactly
+MOST_CATEGORIES = 50  # of one column that are tried
+
+Variant = tuple[Column, Any]
 
 
 class MissingValues:
@@ -22,11 +25,8 @@ class MissingValues:
         columns = [column for column in subject.signature.inputs if column.nullable]
         if not columns:
             return None
-        return _unanswered(
-            subject,
-            ((c.name, subject.with_column(c.name, "" if c.type == "string" else np.nan)) for c in columns),
-            "a missing",
-        )
+        variants = [(column, "" if column.type == "string" else np.nan) for column in subject.some(columns)]
+        return _unanswered(subject, variants, "a missing")
 
 
 class UnseenCategories:
@@ -37,9 +37,11 @@ class UnseenCategories:
     def check(self, subject: Subject) -> Answer:
         """An unseen category is not answered: let the encoder ignore the unknown, or close the list in the schema."""
         columns = [c for c in subject.signature.inputs if c.type == "string" and c.categories is None]
-        if not columns:
-            return None
-        return _unanswered(subject, ((c.name, subject.with_column(c.name, UNSEEN)) for c in columns), "an unseen")
+        return (
+            _unanswered(subject, [(column, UNSEEN) for column in subject.some(columns)], "an unseen")
+            if columns
+            else None
+        )
 
 
 class Extremes:
@@ -49,28 +51,97 @@ class Extremes:
 
     def check(self, subject: Subject) -> Answer:
         """An extreme number is not answered: bound the column in the schema, or clip it in the features."""
-        columns = [c for c in subject.signature.inputs if c.type in {"number", "integer"}]
-        if not columns:
+        if not subject.numbers:
             return None
-        ends = (
-            (c.name, subject.with_column(c.name, end))
-            for c in columns
+        ends = [
+            (column, end)
+            for column in subject.some(subject.numbers)
             for end in (
-                -LARGEST_INTEGER if c.minimum is None else c.minimum,
-                LARGEST_INTEGER if c.maximum is None else c.maximum,
+                -LARGEST_INTEGER if column.minimum is None else column.minimum,
+                LARGEST_INTEGER if column.maximum is None else column.maximum,
             )
-        )
+        ]
         return _unanswered(subject, ends, "an extreme")
 
 
-def _unanswered(subject: Subject, variants: Iterable[tuple[str, Columns]], kind: str) -> Answer:
-    """Return True, or which columns got no finite answer with `kind` value in them."""
-    wrong = dict.fromkeys(name for name, columns in variants if not bool(np.isfinite(_answers(subject, columns)).all()))
-    return f"No finite answer with {kind} value in: {', '.join(wrong)}" if wrong else True
+class Boundaries:
+    """What lies on or next to a limit of the schema is answered: ends, zero, every listed category."""
+
+    name: ClassVar[str] = "boundaries"
+
+    def check(self, subject: Subject) -> Answer:
+        """A value on the boundary is not answered: look for logarithms, ratios and lists that leave it out."""
+        variants = [
+            (column, value) for column in subject.signature.inputs for value in dict.fromkeys(_on_the_boundary(column))
+        ]
+        return _unanswered(subject, variants, "a boundary") if variants else None
 
 
-def _answers(subject: Subject, columns: Columns) -> NDArray[Any]:
-    try:
-        return subject.predict(columns)
-    except Exception:  # noqa: BLE001 (whatever an engine raises on a request is the finding)
-        return np.array([np.nan])
+class Outliers:
+    """A value far outside what was seen is answered soberly."""
+
+    name: ClassVar[str] = "outliers"
+
+    def check(self, subject: Subject) -> Answer:
+        """One outlier takes answers out of all proportion: clip the column in the features, or bound it."""
+        if not subject.numbers:
+            return None
+        variants = [variant for column in subject.some(subject.numbers) for variant in _outliers(subject, column)]
+        return _unanswered(subject, variants, "an outlying") if subject.truth is None else _sober(subject, variants)
+
+
+def _on_the_boundary(column: Column) -> Iterator[Any]:
+    if column.type == "boolean":
+        yield from (0.0, 1.0)
+    elif column.type == "string":
+        yield from (column.categories or ())[:MOST_CATEGORIES]
+    else:
+        ends = [end for end in (column.minimum, column.maximum) if end is not None]
+        inside = [np.nextafter(np.float32(end), np.float32(0)) for end in ends] if column.type == "number" else []
+        low, high = (column.minimum, column.maximum)
+        zero = [0.0] if (low is None or low <= 0) and (high is None or high >= 0) else []
+        yield from (float(value) for value in (*ends, *inside, *zero))
+
+
+def _outliers(subject: Subject, column: Column) -> Iterator[Variant]:
+    values = subject.columns[column.name].astype(np.float64)
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return
+    reach = subject.expected.outliers.reach * spread_of(known)
+    low, high = np.quantile(known, [0.25, 0.75])
+    for value in clipped(column, np.array([low - reach, high + reach])):
+        yield column, float(value)
+
+
+def _sober(subject: Subject, variants: Sequence[Variant]) -> Answer:
+    """Return True, or in which columns an outlier gets no number, or one far outside what the target ever was."""
+    thin = subject.thinned(len(variants))
+    wrong = dict.fromkeys(
+        column.name for column, value in variants if unsound(thin, thin.with_column(column.name, value))
+    )
+    if wrong:
+        return f"No sound answer with an outlying value in: {', '.join(wrong)}"
+    if subject.signature.task != "regression" or subject.truth is None:
+        return True
+    truth = np.concatenate([subject.truth, subject.learned.truth if subject.learned else []]).astype(np.float64)
+    room = subject.expected.outliers.stretch * float(np.ptp(truth))
+    low, high = truth.min() - room, truth.max() + room
+    for column, value in variants:
+        answers = thin.predict(thin.with_column(column.name, value))
+        if answers.min() < low or answers.max() > high:
+            farthest = answers.min() if low - answers.min() > answers.max() - high else answers.max()
+            return (
+                f"With {column.name} at {value:.6g} an answer is {farthest:.6g}; "
+                f"the target was never outside {truth.min():.6g} to {truth.max():.6g}"
+            )
+    return True
+
+
+def _unanswered(subject: Subject, variants: Sequence[Variant], kind: str) -> Answer:
+    """Return True, or which columns got no sound answer with `kind` value in them."""
+    thin = subject.thinned(len(variants))
+    wrong = dict.fromkeys(
+        column.name for column, value in variants if unsound(thin, thin.with_column(column.name, value))
+    )
+    return f"No sound answer with {kind} value in: {', '.join(wrong)}" if wrong else True
