@@ -1,4 +1,4 @@
-"""What a stage tells while it runs: log lines, and artifacts on Prefect's pages. Outside of a run, only log lines."""
+"""What a stage tells while it runs: log lines, events, artifacts on Prefect's pages; outside a run, log lines."""
 
 import logging
 import re
@@ -13,6 +13,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 _LOGGER = logging.getLogger("towpath")
@@ -59,6 +60,13 @@ def progress(description: str, total: int) -> Callable[[int], None]:
         update_progress_artifact(identity, progress=min(100.0, 100.0 * done / total))
 
     return advance
+
+
+def emit(event: str, model: str, payload: dict[str, Any]) -> None:
+    """Send an event about the model to Prefect, where automations wait for it (`triggers` in prefect.yaml)."""
+    if is_run():
+        resource = {"prefect.resource.id": f"towpath.model.{model}", "prefect.resource.name": model}
+        emit_event(event=f"towpath.{event}", resource=resource, payload=payload)
 
 
 def _key(text: str) -> str:

@@ -43,7 +43,7 @@ class Project:
         """
         import pandera.pandas as pa  # noqa: PLC0415 (heavy: not for the command line's start)
 
-        found = self._load(self.spec.schema_, "schema")
+        found = self.load_owners(self.spec.schema_, "schema")
         if isinstance(found, type) and issubclass(found, pa.DataFrameModel):
             found = found.to_schema()
         if not isinstance(found, pa.DataFrameSchema):
@@ -56,15 +56,22 @@ class Project:
         self._check_columns(tuple(found.columns))
         return found
 
+    @cached_property
+    def sensitive(self) -> frozenset[str]:
+        """The columns of which no report may show a value: `data.sensitive`, and `metadata={"sensitive": True}`."""
+        columns = self.schema.columns.items()
+        marked = {name for name, column in columns if (column.metadata or {}).get("sensitive")}
+        return frozenset(marked | set(self.spec.data.sensitive))
+
     def features(self) -> "BaseEstimator | None":
-        """Return a fresh, unfitted transformer from the owner's `features` function; None when there is none.
+        """Return a fresh, unfitted transformer from the owner's `features` function; None when there is no function.
 
         Raises:
             InvalidFileError: it cannot be imported or called, or what it returns cannot fit and transform.
         """
-        if self.spec.features is None:
+        if not isinstance(self.spec.features, str):
             return None
-        build = self._load(self.spec.features, "features")
+        build = self.load_owners(self.spec.features, "features")
         try:
             transformer: BaseEstimator = build()
         except Exception as error:
@@ -95,8 +102,12 @@ class Project:
 
     def _check_columns(self, columns: tuple[str, ...]) -> None:
         named = {"target": (self.spec.target,), "exclude": self.spec.exclude}
+        named |= {"data.sensitive": self.spec.data.sensitive}
         named |= {"time": (self.spec.time,) if self.spec.time else ()}
         named |= {"entity": (self.spec.entity,) if self.spec.entity else ()}
+        named |= {"train.weights": (self.spec.train.weights,) if self.spec.train.weights else ()}
+        named |= {"train.monotone": tuple(self.spec.train.monotone)}
+        named |= {"behaviour": self.spec.behaviour.columns}
         named |= {"gates": tuple(gate.slice for gate in self.spec.gates if isinstance(gate, SliceGate))}
         for field, wanted in named.items():
             missing = [column for column in wanted if column not in columns]
@@ -107,7 +118,12 @@ class Project:
                     hint=f"Add it to the schema, or correct `{field}` in {SPEC}.",
                 )
 
-    def _load(self, reference: str, field: str) -> Any:  # noqa: ANN401 (the owner's code may hold anything)
+    def load_owners(self, reference: str, field: str) -> Any:  # noqa: ANN401 (it may hold anything)
+        """Return what the owner's code below src/ has under `module:attribute`; `field` of model.yaml names it.
+
+        Raises:
+            InvalidFileError: it cannot be imported.
+        """
         module_name, attribute = reference.split(":")
         try:
             module = import_from(self.root / "src", module_name)

@@ -53,8 +53,8 @@ def compare_again(project: Project, release: Release, *, now: datetime | None = 
 
 def _parts(project: Project, registry: Registry, release: Release) -> Splits:
     """Read and cut the rows of a release's training again."""
-    since, until = _window(registry, release)
-    table = load(_without_window(project), since=since, until=until)
+    since, until = window_of(registry, release)
+    table = load(without_window(project), since=since, until=until)
     if table.digest != release.data:
         raise DataContractError(
             f"The rows that {release} was trained on cannot be read again",
@@ -64,13 +64,14 @@ def _parts(project: Project, registry: Registry, release: Release) -> Splits:
     return split(project, validate(project, table).frame)
 
 
-def _without_window(project: Project) -> Project:
+def without_window(project: Project) -> Project:
     """Leave the choice of rows to the caller: what model.yaml asks for today may be another window."""
     data = project.spec.data.model_copy(update={"window": None})
     return Project(project.root, project.spec.model_copy(update={"data": data}))
 
 
-def _window(registry: Registry, release: Release) -> tuple[datetime | None, datetime | None]:
+def window_of(registry: Registry, release: Release) -> tuple[datetime | None, datetime | None]:
+    """Return the window of the rows that a release was trained on."""
     version = registry.client.get_model_version(release.model, str(release.version))
     params = registry.client.get_run(version.run_id).data.params
     since, until = (datetime.fromisoformat(params[name]) if params.get(name) else None for name in WINDOW_PARAMS)

@@ -1,38 +1,57 @@
 """A run's artifacts become a registered `Release` with its evidence, or nothing at all.
 
 Everything goes into one MLflow run: parameters, metrics, the training data as a dataset input, lineage as tags, the
-artifact under `model/`, the evidence under `evidence/`. The version's `towpath.release` tag is written last; a version
-without it does not exist for anybody (`towpath_gitops.delivery.registry`).
+artifact under `model/`, the evidence under `evidence/`; trials are runs nested in it. The version's `towpath.release`
+tag is written last; a version without it does not exist for anybody (`towpath_gitops.delivery.registry`).
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from towpath_flows.evaluation.assessment import Assessment
+from towpath_flows import lineage
+from towpath_flows.data.sources.base import Input
+from towpath_flows.evaluation.assessment import Assessment, one_line
+from towpath_flows.recipe import RECIPE, Recipe
+from towpath_flows.training.trials import Trial
+from towpath_flows.trial_runs import log_trials
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import (
     ARTIFACT_PATH,
     EVIDENCE_PATH,
     ID_TAG,
+    LINEAGE_PATH,
     RELEASE_TAG,
     SEMVER_TAG,
+    SIGNATURE_PATH,
     Registry,
 )
-from towpath_gitops.errors import ConflictError, TowpathError, TrainingError
-from towpath_gitops.records.artifact import manifest_digest
+from towpath_gitops.errors import ConflictError, TowpathError, TrainingError, UnavailableError
+from towpath_gitops.promotion import dossier, pages
+from towpath_gitops.promotion.dossier import Past
+from towpath_gitops.promotion.pages import Section
+from towpath_gitops.records.artifact import CARD_HTML, CARD_MARKDOWN, manifest, manifest_digest
+from towpath_gitops.records.base import canonical_json
+from towpath_gitops.records.lineage import Lineage
 from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
+from towpath_gitops.redaction import redacted
 from towpath_gitops.repository import Repository
+from towpath_gitops.signers import configured
+from towpath_gitops.signing import RELEASE_FILE, sign
 
 FIRST: Final = "1.0.0"
 DATA_TAG: Final = "towpath.data"
 CODE_TAG: Final = "towpath.code"
+ATTEMPT_TAG: Final = "towpath.attempt"
 WINDOW_PARAMS: Final = ("since", "until")  # run parameters from which the same rows can be read again
+CARD_PATH: Final = "card"  # run artifact path of the published card
+_SHOWN: Final = 10  # releases in a version history
 _LONGEST_PARAM: Final = 6000  # characters that MLflow keeps of a parameter
 
 
@@ -49,6 +68,11 @@ class Training:
     window: tuple[datetime | None, datetime | None]
     params: Mapping[str, object]
     rows: int
+    trials: Sequence[Trial] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)  # seconds and bytes, as evaluation.cost names them
+    attempt: str = ""  # names this training, so that a registration that is tried again knows what it has left behind
+    recipe: Recipe | None = None
+    inputs: Sequence[Input] = ()
 
 
 def register(root: Path, training: Training, assessments: Sequence[Assessment]) -> Release:
@@ -57,28 +81,75 @@ def register(root: Path, training: Training, assessments: Sequence[Assessment]) 
     A model whose gates fail is registered too, with its red evidence: it can be looked at and never promoted.
 
     Raises:
-        UnavailableError: MLflow does not answer.
+        UnavailableError: MLflow does not answer. Trying again with the same `attempt` leaves one release in the end.
         TrainingError: MLflow refuses something; what was begun is taken back.
         UncleanRepositoryError: there are uncommitted changes.
         ConflictError: the repository's HEAD moved while the model was trained.
+        InvalidFileError, NotFoundError: the signing key that the environment names cannot be used.
     """
     _check_code(root, training.code)
     registry = Registry(layout.tracking_uri(root))
     known = registry.releases(training.model)
     semver = next_semver(known[0] if known else None, training, _sources_changed(root, known, training.code))
-    run = _begin(registry.client, root, training, assessments)
-    version: str | None = None
+    run: Any = None
     try:
-        version = _create_version(registry.client, training.model, run)
-        release = _release(training, int(version), semver)
+        experiment = _experiment(registry.client, root, training.model)
+        if done := _made_before(registry.client, experiment, training, known):
+            return done
+        run = registry.client.create_run(experiment, run_name=None, tags=_tags(training))
+        _log_unbound(registry.client, run, training, assessments)
+        release = _release(training, _create_version(registry.client, training.model, run), semver)
         _log_bound(registry.client, root, run, release, assessments)
+        record = lineage_of(training, release).model_dump_json(by_alias=True, indent=2) + "\n"
+        registry.client.log_text(run.info.run_id, record, LINEAGE_PATH)
+        _sign(registry.client, run, release, training.folder)
+        _publish_card(registry, run, release, training, known, assessments)
         _finish(registry.client, run, release)
     except BaseException as error:
-        _take_back(registry.client, training.model, version, run.info.run_id)
+        if run is not None:
+            _take_back(registry.client, training.model, run.info.run_id)
         if isinstance(error, TowpathError) or not isinstance(error, Exception):
             raise
-        raise TrainingError("The model could not be registered", why=f"{type(error).__name__}: {error}") from error
+        why = f"{type(error).__name__}: {error}"
+        if _went_away(error):
+            raise UnavailableError(
+                "MLflow went away while the model was registered",
+                why=redacted(why)[:500],
+                hint="What was begun does not count. Try again when it answers.",
+            ) from error
+        raise TrainingError("The model could not be registered", why=why) from error
     return release
+
+
+def find_same(root: Path, model: str, data: str, code: str) -> Release | None:
+    """Return the newest release that was trained on rows of the digest `data` by what is the same as the commit `code`.
+
+    Two commits are the same when they differ in `gitops/` at most: model.yaml, with the parameters and the seed, and
+    the lock of the environment are in them. A commit that this clone does not have counts as another. What its gates
+    refused was trained as well: training again would give it again.
+
+    Raises:
+        UnavailableError: MLflow does not answer.
+    """
+    known = [release for release in Registry(layout.tracking_uri(root)).releases(model) if release.data == data]
+    return next((release for release in known if not _sources_changed(root, [release], code)), None)
+
+
+def lineage_of(training: Training, release: Release) -> Lineage:
+    """Return the record of what a release was made from."""
+    since, until = training.window
+    return Lineage(
+        release=release.id,
+        source=one_line(training.source) or "(unknown)",
+        data=training.data,
+        rows=training.rows,
+        since=since,
+        until=until,
+        inputs=lineage.inputs_of(training.inputs),
+        code=training.code,
+        tool=f"towpath {version('towpath')}",
+        created=datetime.now(UTC),
+    )
 
 
 def next_semver(newest: Release | None, training: Training, sources_changed: bool) -> str:  # noqa: FBT001 (a fact)
@@ -130,29 +201,56 @@ def _release(training: Training, version: int, semver: str) -> Release:
     )
 
 
-def _begin(client: Any, root: Path, training: Training, assessments: Sequence[Assessment]) -> Any:  # noqa: ANN401 (MLflow has no types)
-    """Start a run and log what does not depend on the release's id."""
-    run = client.create_run(_experiment(client, root, training.model), run_name=None, tags=_tags(training))
-    try:
-        _log_figures(client, run.info.run_id, training, assessments)
-        client.log_artifacts(run.info.run_id, str(training.folder), ARTIFACT_PATH)
-    except BaseException:
-        _take_back(client, training.model, None, run.info.run_id)
-        raise
-    return run
+def _made_before(client: Any, experiment: str, training: Training, known: Sequence[Release]) -> Release | None:  # noqa: ANN401 (MLflow has no types)
+    """Return the release that an earlier try of this registration has made after all, its last answer lost.
+
+    What an earlier try has left half-made is taken back.
+    """
+    if not training.attempt:
+        return None
+    for run in client.search_runs([experiment], f"tags.`{ATTEMPT_TAG}` = '{training.attempt}'"):
+        versions = {int(each.version) for each in _versions_of(client, training.model, run.info.run_id)}
+        if done := next((release for release in known if release.version in versions), None):
+            return done
+        _take_back(client, training.model, run.info.run_id)
+    return None
+
+
+def _went_away(error: BaseException | None) -> bool:
+    """Say whether MLflow, or the database below it, did not answer, rather than refused."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
+    from sqlalchemy.exc import InterfaceError, OperationalError  # noqa: PLC0415 (takes long; comes with MLflow)
+
+    while error is not None:
+        if isinstance(error, InterfaceError | OperationalError | ConnectionError):
+            return True
+        if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _log_unbound(client: Any, run: Any, training: Training, assessments: Sequence[Assessment]) -> None:  # noqa: ANN401 (MLflow has no types)
+    """Log what does not depend on the release's id."""
+    _log_figures(client, run.info.run_id, training, assessments)
+    log_trials(client, run, training.trials)
+    if training.recipe is not None:
+        client.log_text(run.info.run_id, training.recipe.model_dump_json(indent=1), RECIPE)
+    client.log_artifacts(run.info.run_id, str(training.folder), ARTIFACT_PATH)
 
 
 def _experiment(client: Any, root: Path, model: str) -> str:  # noqa: ANN401 (MLflow has no types)
     found = client.get_experiment_by_name(model)
     if found is not None:
         return str(found.experiment_id)
-    local = layout.tracking_uri(root).startswith("sqlite:")
-    location = layout.mlartifacts(root).resolve().as_uri() if local else None
+    served = layout.tracking_uri(root).startswith("http")  # a server knows where; a database would say ./mlruns
+    location = None if served else layout.artifact_root(root)
     return str(client.create_experiment(model, artifact_location=location))
 
 
 def _tags(training: Training) -> dict[str, str]:
     return {
+        ATTEMPT_TAG: training.attempt,
         "mlflow.source.git.commit": training.code,
         CODE_TAG: training.code,
         DATA_TAG: training.data,
@@ -162,23 +260,17 @@ def _tags(training: Training) -> dict[str, str]:
 
 
 def _log_figures(client: Any, run_id: str, training: Training, assessments: Sequence[Assessment]) -> None:  # noqa: ANN401 (MLflow has no types)
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param  # noqa: PLC0415 (takes seconds)
+    from mlflow.entities import Metric, Param  # noqa: PLC0415 (takes seconds)
 
     now = int(datetime.now(UTC).timestamp() * 1000)
     window = {
         name: moment.isoformat() if moment else "" for name, moment in zip(WINDOW_PARAMS, training.window, strict=True)
     }
     params = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in {**training.params, **window}.items()]
-    metrics = [Metric(key, value, now, 0) for key, value in _metrics(assessments).items()]
+    measured = {**_metrics(assessments), **training.cost}
+    metrics = [Metric(key, value, now, 0) for key, value in measured.items()]
     client.log_batch(run_id, metrics=metrics, params=params)
-    dataset = Dataset(
-        name=training.source[-500:],
-        digest=training.data.removeprefix("sha256:")[:36],
-        source_type="local",
-        source=f'{{"uri": "{training.source}"}}',
-        profile=f'{{"num_rows": {training.rows}}}',
-    )
-    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    client.log_inputs(run_id, lineage.datasets(training.source, training.data, training.rows, training.inputs))
 
 
 def _metrics(assessments: Sequence[Assessment]) -> dict[str, float]:
@@ -191,13 +283,17 @@ def _metrics(assessments: Sequence[Assessment]) -> dict[str, float]:
     return found
 
 
-def _create_version(client: Any, model: str, run: Any) -> str:  # noqa: ANN401 (MLflow has no types)
+def _create_version(client: Any, model: str, run: Any) -> int:  # noqa: ANN401 (MLflow has no types)
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
 
     with suppress(MlflowException):  # it exists, or the next call says what is wrong
         client.create_registered_model(model)
     source = f"{run.info.artifact_uri}/{ARTIFACT_PATH}"
-    return str(client.create_model_version(model, source, run_id=run.info.run_id).version)
+    return int(client.create_model_version(model, source, run_id=run.info.run_id).version)
+
+
+def _versions_of(client: Any, model: str, run_id: str) -> list[Any]:  # noqa: ANN401 (MLflow has no types)
+    return [each for each in client.search_model_versions(f"run_id='{run_id}'") if each.name == model]
 
 
 def _log_bound(client: Any, root: Path, run: Any, release: Release, assessments: Sequence[Assessment]) -> None:  # noqa: ANN401 (MLflow has no types)
@@ -207,7 +303,39 @@ def _log_bound(client: Any, root: Path, run: Any, release: Release, assessments:
         evidence = assessment.bind(release, document, now)
         text = evidence.model_dump_json(by_alias=True, indent=2) + "\n"
         client.log_text(run.info.run_id, text, f"{EVIDENCE_PATH}/{evidence.kind}.json")
-    client.log_text(run.info.run_id, release.model_dump_json(by_alias=True, indent=2) + "\n", "release.json")
+    client.log_text(run.info.run_id, canonical_json(release.plain()).decode(), RELEASE_FILE)  # its digest is the id
+
+
+def _publish_card(  # noqa: PLR0913, PLR0917 (a card tells of everything)
+    registry: Registry,
+    run: Any,  # noqa: ANN401 (MLflow has no types)
+    release: Release,
+    training: Training,
+    known: Sequence[Release],
+    assessments: Sequence[Assessment],
+) -> None:
+    """Keep, beside the artifact, its card with what would change its bytes: the release, its cost, those before it."""
+    past = [Past(release, _metrics(assessments)), *(Past(each, registry.metrics(each)) for each in known[: _SHOWN - 1])]
+    sections = [
+        Section(
+            "Which release", facts={"release": release.id, "version": str(release.version), "semver": release.semver}
+        ),
+        *dossier.gates([each for each in assessments if each.kind in dossier.OF_A_DAY], "Gates of the day"),
+        *dossier.cost(training.cost),
+        *dossier.history(past, release.id),
+    ]
+    for name, extend in ((CARD_MARKDOWN, pages.extended_markdown), (CARD_HTML, pages.extended)):
+        card = training.folder / name
+        if card.is_file():
+            text = extend(card.read_text(encoding="utf-8"), sections)
+            registry.client.log_text(run.info.run_id, text, f"{CARD_PATH}/{name}")
+
+
+def _sign(client: Any, run: Any, release: Release, folder: Path) -> None:  # noqa: ANN401 (MLflow has no types)
+    """Sign the release with the key that the environment names; without one, `towpath sign` can do so later."""
+    key = configured()
+    if key is not None:
+        client.log_text(run.info.run_id, sign(release, manifest(folder), key).decode(), SIGNATURE_PATH)
 
 
 def _finish(client: Any, run: Any, release: Release) -> None:  # noqa: ANN401 (MLflow has no types)
@@ -219,13 +347,13 @@ def _finish(client: Any, run: Any, release: Release) -> None:  # noqa: ANN401 (M
     client.set_model_version_tag(release.model, version, RELEASE_TAG, release.model_dump_json(by_alias=True))
 
 
-def _take_back(client: Any, model: str, version: str | None, run_id: str) -> None:  # noqa: ANN401 (MLflow has no types)
+def _take_back(client: Any, model: str, run_id: str) -> None:  # noqa: ANN401 (MLflow has no types)
     """Delete the half-made version and mark the run as failed, as far as MLflow still answers.
 
     What cannot be deleted is ignored by everyone: it has no release tag.
     """
-    if version is not None:
-        with suppress(Exception):
-            client.delete_model_version(model, version)
+    with suppress(Exception):
+        for version in _versions_of(client, model, run_id):
+            client.delete_model_version(model, version.version)
     with suppress(Exception):
         client.set_terminated(run_id, status="FAILED")

@@ -40,6 +40,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(START_TIMEOUT_S)),
     "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while its database is away
 }
 
 
@@ -69,8 +70,7 @@ def _prefect_environment(root: Path) -> dict[str, str]:
 
 
 def _mlflow_command(root: Path, port: int) -> list[str]:
-    artifacts = layout.mlartifacts(root).resolve().as_uri()
-    options = ["--default-artifact-root", artifacts, "--workers", "1"]
+    options = ["--default-artifact-root", layout.artifact_root(root), "--workers", "1"]
     return ["mlflow", "server", "--host", HOST, "--port", str(port), *options]
 
 

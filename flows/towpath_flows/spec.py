@@ -1,13 +1,17 @@
 """`model.yaml`: everything a model's owner decides, as frozen models."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from towpath_flows.units import Frequency, Moment, Rate, Share
+from towpath_flows import training_spec
+from towpath_flows.data_spec import Data, QualitySpec
+from towpath_flows.evidence_spec import BehaviourSpec, BusinessMetric, CardSpec, ThresholdSpec
+from towpath_flows.feature_spec import Feature
+from towpath_flows.training_spec import TrainSpec, TuneSpec
+from towpath_flows.units import Cost, Frequency, Rate, Share
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 from towpath_gitops.records.base import Duration, Name, Record
 from towpath_gitops.records.parsing import parse_yaml
@@ -15,12 +19,10 @@ from towpath_gitops.records.signature import Task
 
 SPEC = "model.yaml"
 
-Framework = Literal["xgboost", "lightgbm"]
+Framework = training_spec.Framework
+Reference = training_spec.Reference
+ColumnName = training_spec.ColumnName
 CheckName = Name
-# `module:attribute` in the owner's own code below src/.
-Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
-ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 BinaryMetric = Literal[
@@ -34,47 +36,19 @@ BinaryMetric = Literal[
     "f1",
     "precision",
     "recall",
+    "specificity",
+    "mcc",
 ]
-MulticlassMetric = Literal["accuracy", "balanced_accuracy", "log_loss", "f1"]
-RegressionMetric = Literal["rmse", "mae", "r2"]
+MulticlassMetric = Literal[
+    "accuracy", "balanced_accuracy", "log_loss", "f1", "roc_auc", "brier", "calibration_error", "mcc"
+]
+RegressionMetric = Literal["rmse", "mae", "r2", "median_absolute_error", "mape", "bias"]
 Metric = BinaryMetric | MulticlassMetric | RegressionMetric
 METRICS: Mapping[Task, tuple[str, ...]] = {
     "binary": get_args(BinaryMetric),
     "multiclass": get_args(MulticlassMetric),
     "regression": get_args(RegressionMetric),
 }
-
-
-class FileSource(Record):
-    """One Parquet, CSV or JSON-lines file, or a folder of such files."""
-
-    file: RelativePath = Field(description="path from the repository's root")
-
-
-class Window(Record):
-    """From a moment (included) until a moment (not included); a moment without a time zone is in UTC."""
-
-    from_: Moment | None = Field(default=None, alias="from")
-    until: Moment | None = None
-
-    @model_validator(mode="after")
-    def _is_ordered(self) -> Self:
-        if self.from_ and self.until and self.from_ >= self.until:
-            message = f"window ends ({self.until:%Y-%m-%d %H:%M}) before it begins ({self.from_:%Y-%m-%d %H:%M})"
-            raise ValueError(message)
-        return self
-
-    @property
-    def bounds(self) -> tuple[datetime | None, datetime | None]:
-        """The two ends; None is open."""
-        return self.from_, self.until
-
-
-class Data(Record):
-    """What the model learns from."""
-
-    train: FileSource
-    window: Window | None = Field(default=None, description="rows to train on; null for all")
 
 
 class SplitSpec(Record):
@@ -93,44 +67,10 @@ class SplitSpec(Record):
         return self
 
 
-class TrainSpec(Record):
-    """How models are fitted."""
-
-    frameworks: Annotated[tuple[Framework, ...], Field(min_length=1)] = ("xgboost", "lightgbm")
-    seed: NonNegativeInt = 7
-    rounds: Annotated[int, Field(ge=1, le=20_000)] = Field(default=400, description="trees at most")
-    patience: PositiveInt = Field(default=30, description="rounds without gain on validation after which it stops")
-
-    @model_validator(mode="after")
-    def _are_different(self) -> Self:
-        if len(set(self.frameworks)) != len(self.frameworks):
-            message = f"frameworks must differ: {', '.join(self.frameworks)}"
-            raise ValueError(message)
-        return self
-
-
-class TuneSpec(Record):
-    """How parameters are searched."""
-
-    trials: Annotated[int, Field(ge=0, le=10_000)] = Field(default=20, description="0 takes the defaults")
-    timeout: Duration = Field(default="10m", validate_default=True)
-    pruning: bool = True
-    folds: Annotated[int, Field(ge=1, le=20)] = 3
-
-
-class QualitySpec(Record):
-    """What makes data unfit for training."""
-
-    leakage: Annotated[float, Field(gt=0.5, le=1)] = Field(
-        default=0.85, description="ROC AUC that one column alone may not reach: it would know the answer"
-    )
-    duplicates: Share = Field(default=0.05, description="share of test rows that may be copies of training rows")
-
-
 class MetricGate(Record):
     """A measure on the test set has a floor or a ceiling."""
 
-    metric: Metric
+    metric: Metric | Name
     min: float | None = None
     max: float | None = None
 
@@ -149,7 +89,7 @@ class MetricGate(Record):
 class ComparisonGate(Record):
     """Non-inferiority: the challenger may lose at most `margin` to the champion, at this confidence."""
 
-    metric: Metric
+    metric: Metric | Name
     against: Literal["champion"]
     margin: Annotated[float, Field(ge=0)] = 0.0
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
@@ -162,7 +102,7 @@ class ComparisonGate(Record):
 class SliceGate(Record):
     """No value of a column fares worse than the rest by more than `gap`, at this false discovery rate."""
 
-    metric: Metric
+    metric: Metric | Name
     slice: ColumnName
     gap: Annotated[float, Field(gt=0)]
     fdr: Fraction = 0.05
@@ -204,6 +144,7 @@ class ServeSpec(Record):
     )
     rate: Rate = Field(default="200/s", validate_default=True, description="requests a second that it must bear")
     errors: Share = Field(default="0.1%", validate_default=True, description="share of requests that may fail")
+    cpu_hour: Cost | None = Field(default=None, description="price of an hour of one CPU, to say what releases cost")
 
 
 class DriftSpec(Record):
@@ -236,34 +177,52 @@ class ModelSpec(Record):
     positive: str | int | bool | None = Field(
         default=None, description="binary: the value whose probability is answered; default: the greater of the two"
     )
-    threshold: Fraction = Field(default=0.5, description="binary: probability from which it is decided")
+    threshold: Fraction | ThresholdSpec = Field(
+        default=0.5, description="binary: probability from which it is decided, or how it is chosen on validation rows"
+    )
     time: ColumnName | None = Field(default=None, description="split and monitor by this column; null splits at random")
     entity: ColumnName | None = Field(default=None, description="names the thing predicted for; not a feature")
     exclude: tuple[ColumnName, ...] = Field(default=(), description="columns not known at prediction time")
     data: Data
     schema_: Reference = Field(alias="schema", description="module:attribute of a pandera model below src/")
-    features: Reference | None = Field(
-        default=None, description="module:function that returns a scikit-learn transformer; null derives one"
+    features: Reference | Annotated[tuple[Feature, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="module:function that returns a scikit-learn transformer; or a list of features to make; null "
+        "derives them from the schema",
     )
     split: SplitSpec = SplitSpec()
     train: TrainSpec = TrainSpec()
     tune: TuneSpec = TuneSpec()
     quality: QualitySpec = QualitySpec()
+    business: dict[Name, BusinessMetric] = Field(default={}, description="measures of your own, for gates and pages")
     gates: tuple[Gate, ...] = ()
+    behaviour: BehaviourSpec = BehaviourSpec()
+    card: CardSpec = CardSpec()
     serve: ServeSpec = ServeSpec()
     monitor: MonitorSpec = MonitorSpec()
 
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:
         roles = {"target": self.target, "time": self.time, "entity": self.entity}
+        roles["train.weights"] = self.train.weights
         taken = [column for column in roles.values() if column is not None]
         if len(set(taken)) != len(taken):
-            message = f"target, time and entity must be different columns: {', '.join(taken)}"
+            message = f"target, time, entity and weights must be different columns: {', '.join(taken)}"
             raise ValueError(message)
         for role, column in roles.items():
             if column in self.exclude:
                 message = f"exclude names {column}, which is the {role}: it is never a feature; remove it from exclude"
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _training_fits_the_task(self) -> Self:
+        if self.train.class_weights is not None and self.task == "regression":
+            message = "train.class_weights need classes; weigh the rows of a regression by a column: train.weights"
+            raise ValueError(message)
+        if self.train.monotone and self.task == "multiclass":
+            message = "train.monotone needs one answer that rises or falls; a multiclass task has one for each class"
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")
@@ -275,11 +234,27 @@ class ModelSpec(Record):
 
     @model_validator(mode="after")
     def _gates_fit_the_task(self) -> Self:
+        known = (*METRICS[self.task], *self.business, *(("cost",) if self._is_priced else ()))
         for gate in self.gates:
-            if not isinstance(gate, CheckGate) and gate.metric not in METRICS[self.task]:
-                message = f"{gate.metric} does not measure a {self.task} task; it has {', '.join(METRICS[self.task])}"
+            if not isinstance(gate, CheckGate) and gate.metric not in known:
+                message = f"{gate.metric} does not measure a {self.task} task; it has {', '.join(known)}"
                 raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _measures_and_rules_fit(self) -> Self:
+        taken = sorted(set(self.business) & {"cost", *(name for names in METRICS.values() for name in names)})
+        if taken:
+            message = f"business: there is a metric called {', '.join(taken)} already; choose another name"
+            raise ValueError(message)
+        if isinstance(self.threshold, ThresholdSpec) and self.task != "binary":
+            message = f"threshold: a {self.task} task decides without one; remove it"
+            raise ValueError(message)
+        return self
+
+    @property
+    def _is_priced(self) -> bool:
+        return isinstance(self.threshold, ThresholdSpec) and self.threshold.cost is not None
 
 
 def load_spec(root: Path) -> ModelSpec:

@@ -2,44 +2,50 @@
 
 A model repository's `flows/train.py` and `flows/monitor.py` compose them in a dozen visible lines that its owner may
 rearrange. Tables pass between tasks in memory: results are not persisted, and nothing is pickled. What a stage may
-safely do again after a failure of something outside (a disk, MLflow, git's remote) it does, twice.
+safely do again after a failure of something outside (a disk, MLflow, git's remote) it does, after growing pauses.
 """
 
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
-from prefect import task
+import numpy as np
+import pandas as pd
 from prefect.assets import Asset, add_asset_metadata, materialize
 from prefect.cache_policies import NO_CACHE
-from prefect.tasks import Task
 
-from towpath_flows import announcing, registration
-from towpath_flows.data import Splits, Table, Validated, contract, quality, sources, splits
+from towpath_flows import announcing, assets, registration
+from towpath_flows.data import Splits, Table, Validated, contract, past, quality, sources, splits
 from towpath_flows.evaluation import card, judgement
 from towpath_flows.evaluation.assessment import Assessment
-from towpath_flows.evaluation.importance import permutation_importance
+from towpath_flows.evaluation.cost import Clock
+from towpath_flows.evaluation.facts import gather
 from towpath_flows.evaluation.scoring import Scorer, find_champion
 from towpath_flows.monitoring import monitor
 from towpath_flows.monitoring import report as monitoring_report
 from towpath_flows.project import Project
+from towpath_flows.recipe import recipe_of
 from towpath_flows.server import find_root, local_api
+from towpath_flows.tasks import RETRIES, RETRY_DELAYS_S, STAGE_TIMEOUT_S, retryable
+from towpath_flows.tasks import stage as _stage
 from towpath_flows.training import Exported, Model, Trial, TuneResult, fitting, tuning
 from towpath_flows.training import export as exporting
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import Registry
-from towpath_gitops.errors import NotFoundError, UnavailableError
+from towpath_gitops.errors import NotFoundError, TrainingError
 from towpath_gitops.records.artifact import CARD_HTML, CARD_MARKDOWN
 from towpath_gitops.records.evidence import Kind, Verdict
+from towpath_gitops.records.figures import DataFigures
 from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
 
 __all__ = [
     "Workspace",
+    "already_trained",
     "champion",
     "check_behaviour",
     "compare",
@@ -61,46 +67,28 @@ __all__ = [
     "write_card",
 ]
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-RETRIES: Final = 2
-RETRY_DELAYS_S: Final = [1.0, 5.0]
-STAGE_TIMEOUT_S: Final = 3600.0  # a stage that hangs must not hang for ever; tuning has a limit of its own besides
+_WRONG: Final = {Verdict.FAIL, Verdict.ERROR}
 _KEPT: Final = timedelta(days=1)  # how long the files of a training that was not registered are kept
 
 
 @dataclass(frozen=True)
 class Workspace(Project):
-    """A project whose code is pinned: `code` is the commit that was checked out, and clean, when the flow began."""
+    """A project whose code is pinned: `code` is the commit that was checked out, and clean, when the flow began.
+
+    With `sample` the flow is rehearsed on so many rows: nothing is compared and nothing registered.
+    """
 
     code: str | None = None
-
-
-def _retryable(_: "Task[..., Any]", __: Any, state: Any) -> bool:  # noqa: ANN401 (Prefect's state)
-    """Try again only what may succeed later: whatever the data or the model are, they stay so."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, UnavailableError | OSError)
-
-
-def _stage(name: str, *, outside: bool = False) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """Make a task; `outside` ones ask something that may be away for a moment."""
-    return task(
-        name=name,
-        retries=RETRIES if outside else 0,
-        retry_delay_seconds=RETRY_DELAYS_S if outside else None,
-        retry_condition_fn=_retryable if outside else None,
-        timeout_seconds=STAGE_TIMEOUT_S,
-        persist_result=False,
-        cache_policy=NO_CACHE,
-    )
+    sample: int | None = None
+    clock: Clock = field(default_factory=Clock.start, compare=False)
 
 
 @_stage("open project")
-def open_project(*, clean: bool = True) -> Workspace:
+def open_project(*, clean: bool = True, sample: int | None = None) -> Workspace:
     """Open the repository around the current directory (or `TOWPATH_ROOT`).
 
-    `clean` refuses uncommitted changes at once, rather than when the model is to be registered.
+    `clean` refuses uncommitted changes at once, rather than when the model is to be registered. With `sample`, the
+    number of rows to rehearse on, they do no harm; one trial is enough then.
 
     Raises:
         NotFoundError: there is no model.yaml.
@@ -108,6 +96,10 @@ def open_project(*, clean: bool = True) -> Workspace:
         UncleanRepositoryError: there are uncommitted changes, or no commit.
     """
     project = Project.open(find_root(Path.cwd()))
+    if sample is not None:
+        tune = project.spec.tune
+        fewer = tune.model_copy(update={"trials": min(tune.trials, 1)})
+        return Workspace(project.root, project.spec.model_copy(update={"tune": fewer}), sample=sample)
     if not clean:
         return Workspace(project.root, project.spec)
     repository = Repository.discover(project.root)
@@ -119,8 +111,23 @@ def open_project(*, clean: bool = True) -> Workspace:
 def load(project: Project, since: datetime | None = None, until: datetime | None = None) -> Table:
     """Read the rows from `since` to `until`; what is None comes from `data.window` in model.yaml."""
     table = sources.load(project, since=since, until=until)
-    announcing.say(f"Read {len(table.frame):,} rows of {table.source}")
+    announcing.say(f"Read {len(table.frame):,} rows of {table.source}: {table.memory_bytes / 1e6:,.1f} MB in memory")
+    assets.tell_of_data(project, table)
     return table
+
+
+@_stage("look for the same training", outside=True)
+def already_trained(project: Project, table: Table) -> str | None:
+    """Return the id of the release that these rows and this commit have given; None where something is new.
+
+    A rehearsal is never the same: it registers nothing.
+    """
+    code = getattr(project, "code", None)
+    found = registration.find_same(project.root, project.spec.name, table.digest, code) if code else None
+    if found is None:
+        return None
+    announcing.say(f"The same rows, code, parameters and seed have given {found}: nothing is trained")
+    return found.id
 
 
 @_stage("load window", outside=True)
@@ -145,16 +152,28 @@ def validate(project: Project, table: Table) -> Validated:
     """
     validated = contract.examine(project, table)
     announcing.show_markdown("data-contract", validated.report.markdown, f"The schema on {table.source}")
-    return contract.validate(project, table) if validated.report.problems else validated
+    validated.report.require(project.spec.schema_)
+    return validated
 
 
 @_stage("split")
 def split(project: Project, validated: Validated) -> Splits:
-    """Cut into train, validation and test; see `towpath_flows.data.splits`."""
-    parts = splits.split(project, validated.frame)
+    """Cut into train, validation and test; see `towpath_flows.data.splits`. A rehearsal cuts its sample of the rows."""
+    parts = splits.split(project, _sampled(validated.frame, _sample(project)))
     counts = ", ".join(f"{len(frame):,} to {name}" for name, frame in splits.parts(parts))
     announcing.say(f"Rows: {counts}")
     return parts
+
+
+def _sample(project: Project) -> int | None:
+    return getattr(project, "sample", None)
+
+
+def _sampled(frame: pd.DataFrame, rows: int | None) -> pd.DataFrame:
+    """Return `rows` rows from all over the frame, in their order; all where it has no more."""
+    if rows is None or len(frame) <= rows:
+        return frame
+    return frame.iloc[np.linspace(0, len(frame) - 1, rows).astype(int)].reset_index(drop=True)
 
 
 @_stage("tune")
@@ -171,6 +190,9 @@ def tune(project: Project, parts: Splits) -> TuneResult:
 
     result = tuning.tune(project, parts, tell)
     advance(total)
+    if len(result.losses) > 1:
+        told = ", ".join(f"{framework} {loss:.4f}" for framework, loss in result.losses.items())
+        announcing.say(f"Least loss on the folds: {told}; {result.framework} is taken")
     announcing.show_table("trials", [_trial_row(trial) for trial in result.trials], "Every set of parameters tried")
     return result
 
@@ -195,6 +217,10 @@ def export(project: Project, model: Model, parts: Splits) -> Exported:
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     exported = exporting(model, parts, folder / stamp / "model")
     announcing.say(f"Exported for the {exported.signature.engine} engine")
+    if exported.details["fallback"]:
+        announcing.warn(
+            f"No graph serves, which is slower and needs the training libraries: {exported.details['fallback']}"
+        )
     return exported
 
 
@@ -205,12 +231,14 @@ def _remove_old(folder: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-@_stage("examine data")
+@_stage("examine data", outside=True)
 def examine_data(project: Project, validated: Validated, parts: Splits) -> Assessment:
-    """Find leaks, empty columns and copied rows (evidence of kind `data`)."""
-    findings = (*validated.report.findings, *quality.inspect(project, parts))
+    """Judge the rows by the rules of `quality`, also beside the last release's (evidence of kind `data`)."""
+    found = quality.inspect(project, validated, parts, past=past.last_release(project))
     rows = {name: len(frame) for name, frame in splits.parts(parts)}
-    return _told(Assessment(Kind.DATA, findings, {"rows": rows}))
+    window = judgement.window_of(project, validated.frame)
+    figures = DataFigures.model_validate({"rows": rows, "window": window, "quality": found.figures})
+    return _told(Assessment(Kind.DATA, (*validated.report.findings, *found.findings), figures.plain()))
 
 
 @_stage("prove parity")
@@ -222,7 +250,7 @@ def prove_parity(exported: Exported) -> Assessment:
 @_stage("evaluate")
 def evaluate(project: Project, exported: Exported, parts: Splits) -> Assessment:
     """Measure the exported model on the test rows and judge it by the metric and slice gates."""
-    assessment = judgement.assess_worth(project, exported.folder, parts.test)
+    assessment = judgement.assess_worth(project, exported.folder, parts.test, exported.threshold)
     rows = [{"metric": name, **figures} for name, figures in assessment.details["metrics"].items()]
     announcing.show_table("metrics", rows, "On the test rows, with 95% bootstrap intervals")
     return _told(assessment)
@@ -230,7 +258,12 @@ def evaluate(project: Project, exported: Exported, parts: Splits) -> Assessment:
 
 @_stage("compare", outside=True)
 def compare(project: Project, exported: Exported, parts: Splits) -> Assessment | None:
-    """Compare with the champion, the release that main declares in the last environment, on the same test rows."""
+    """Compare with the champion, the release that main declares in the last environment, on the same test rows.
+
+    What was trained on a sample is not compared: it would lose.
+    """
+    if _sample(project) is not None:
+        return None
     found = find_champion(project.root, project.spec.name)
     folder = Scorer.fetch(project.root, found).folder if found else None
     assessment = judgement.assess_against(project, exported.folder, parts.test, found, folder)
@@ -239,8 +272,8 @@ def compare(project: Project, exported: Exported, parts: Splits) -> Assessment |
 
 @_stage("check behaviour")
 def check_behaviour(project: Project, exported: Exported, parts: Splits) -> Assessment | None:
-    """Run the behaviour checks on the exported model."""
-    assessment = judgement.assess_behaviour(project, exported.folder, parts.test)
+    """Run the behaviour checks on the exported model, and the owner's own from tests/behaviour.py."""
+    assessment = judgement.assess_behaviour(project, exported.folder, parts.test, parts.train)
     return _told(assessment) if assessment else None
 
 
@@ -265,27 +298,9 @@ def write_card(  # noqa: PLR0913, PLR0917 (a card tells of everything that was d
     parts: Splits,
     evidence: Sequence[Assessment | None],
 ) -> Path:
-    """Write card.md and card.html into the artifact and return the page's path."""
-    scorer = Scorer.open(exported.folder)
-    y, columns = scorer.features.y(parts.test), scorer.columns(parts.test)
-    answers = scorer.engine.predict(columns)
-    importance = permutation_importance(
-        project.spec.task, scorer.engine.predict, columns, y, seed=project.spec.train.seed
-    )
+    """Write card.md, card.html and importance.json into the artifact and return the page's path."""
     known = [assessment for assessment in evidence if assessment]
-    details = next((each.details for each in known if each.kind is Kind.EVALUATION), {})
-    facts = card.Facts(
-        model=project.spec.name,
-        signature=exported.signature,
-        source=table.source,
-        data=table.digest,
-        window=judgement.window_of(project, table.frame),
-        rows={name: len(frame) for name, frame in splits.parts(parts)},
-        params=_params(project, model),
-        assessments=known,
-        importance=importance,
-        images=card.pictures(project.spec.task, y, answers, details, importance),
-    )
+    facts = gather(project, table, (model, exported), parts, known, _params(project, model))
     card.write_card(exported.folder, facts)
     announcing.show_markdown("model-card", (exported.folder / CARD_MARKDOWN).read_text(), "The model card")
     return exported.folder / CARD_HTML
@@ -299,21 +314,40 @@ def _params(project: Project, model: Model) -> dict[str, object]:
 
 def register(
     project: Project, table: Table, model: Model, exported: Exported, evidence: Sequence[Assessment | None]
-) -> str:
+) -> str | None:
     """Register the artifact with its evidence and return the release's id; see `towpath_flows.registration`.
 
     A model that its gates refuse is registered as well: it can be looked at and never promoted. The release is an
-    asset on Prefect's pages, made from the data asset.
+    asset on Prefect's pages, made from the data asset. A rehearsal registers nothing and returns None.
+
+    Raises:
+        TrainingError: the rehearsal found dishonest data, or a graph that answers otherwise than the model.
     """
+    if _sample(project) is not None:
+        _conclude_rehearsal(exported, [assessment for assessment in evidence if assessment])
+        return None
     asset = Asset(key=f"towpath://{project.spec.name}/release")
     stage = _register.with_options(assets=[asset], asset_deps=[f"towpath://{project.spec.name}/data"])
     return stage(project, table, model, exported, [assessment for assessment in evidence if assessment])
+
+
+def _conclude_rehearsal(exported: Exported, known: Sequence[Assessment]) -> None:
+    """Judge a rehearsal by what a sample can tell: not by how good the model is."""
+    shutil.rmtree(exported.folder.parent, ignore_errors=True)
+    telling = [each for each in known if each.kind in {Kind.DATA, Kind.PARITY}]
+    wrong = [finding.message for each in telling for finding in each.findings if finding.verdict in _WRONG]
+    if wrong:
+        raise TrainingError("The rehearsal failed", why="\n".join(wrong), hint="Nothing was registered.")
+    announcing.say("Every stage works; a sample is not registered")
 
 
 @materialize(
     "towpath://model/release",
     by="towpath",
     name="register",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=retryable,
     timeout_seconds=STAGE_TIMEOUT_S,
     persist_result=False,
     cache_policy=NO_CACHE,
@@ -327,25 +361,22 @@ def _register(project: Project, table: Table, model: Model, exported: Exported, 
         code=code,
         data=table.digest,
         source=table.source,
-        window=_exact_window(project, table),
+        window=sources.exact_window(table, project.spec.time),
         params=_params(project, model),
         rows=len(table.frame),
+        cost=project.clock.read() if isinstance(project, Workspace) else {},
+        attempt=exported.folder.parent.name,
+        trials=model.trials,
+        recipe=recipe_of(project, model),
+        inputs=table.inputs,
     )
     release = registration.register(project.root, training, known)
     if announcing.is_run():
         add_asset_metadata(f"towpath://{release.model}/release", release.plain() | {"id": release.id})
+    assets.announce(project.root, release, registration.lineage_of(training, release))
     shutil.rmtree(exported.folder.parent, ignore_errors=True)
     _announce(release, known)
     return release.id
-
-
-def _exact_window(project: Project, table: Table) -> tuple[datetime | None, datetime | None]:
-    """Return the window with its open ends closed at the rows themselves: later rows will not belong to it."""
-    since, until = table.window
-    if project.spec.time is None:
-        return since, until
-    moments = table.frame[project.spec.time]
-    return since or moments.min().to_pydatetime(), until or moments.max().to_pydatetime() + timedelta(microseconds=1)
 
 
 def _announce(release: Release, known: Sequence[Assessment]) -> None:
@@ -382,11 +413,13 @@ def watch(project: Project, release: Release, table: Table) -> monitor.Report:
 
 @_stage("report")
 def report(project: Project, found: monitor.Report) -> str:
-    """Write the report to .towpath/monitor and return its folder."""
+    """Write the report to .towpath/monitor and return its folder; the outcome is an event that can start a training."""
     folder = monitoring_report.write_report(project.root, found)
     announcing.show_markdown("monitor", monitoring_report.as_markdown(found), found.headline[:200])
     (announcing.warn if found.outcome in {"costly", "drifted"} else announcing.say)(found.headline)
     announcing.say(f"The report is {folder / 'report.html'}")
+    told = {"release": found.release.id, "headline": found.headline, "columns": [each.column for each in found.drifted]}
+    announcing.emit(f"monitor.{found.outcome}", project.spec.name, told)
     return str(folder)
 
 

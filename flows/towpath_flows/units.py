@@ -1,4 +1,4 @@
-"""Quantities as people write them in `model.yaml`: shares, rates, frequencies, moments."""
+"""Quantities as people write them in `model.yaml`: shares, rates, frequencies, prices, moments."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
 
 from towpath_gitops.records.base import Duration, Record, format_duration
+from towpath_gitops.records.figures import Price
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
@@ -28,6 +29,16 @@ def _rate(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     message = "write a rate as a number per second, minute or hour: 200/s, 600/m or 1000/h"
+    raise ValueError(message)
+
+
+def _price(value: object) -> object:
+    if isinstance(value, Price):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ([A-Z]{3})", value) if isinstance(value, str) else None
+    if match:
+        return Price(amount=float(match[1]), currency=match[2])
+    message = "write a price as an amount and a currency: 0.04 USD"
     raise ValueError(message)
 
 
@@ -75,6 +86,12 @@ Rate = Annotated[
             ]
         }
     ),
+]
+Cost = Annotated[
+    Price,
+    BeforeValidator(_price),
+    PlainSerializer(lambda price: f"{price.amount:g} {price.currency}", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? [A-Z]{3}$", "examples": ["0.04 USD"]}),
 ]
 # Always aware, always UTC.
 Moment = Annotated[

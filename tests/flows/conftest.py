@@ -3,8 +3,9 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ import pytest
 
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
-from towpath_flows.training import Exported, Model, export, fit, tune
+from towpath_flows.training import Exported, Model, TuneResult, export, fit
+from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, LocalTarget, PinnedRelease
@@ -138,7 +140,7 @@ def splits(shop: Project) -> Splits:
 @pytest.fixture(scope="session")
 def model(shop: Project, splits: Splits) -> Model:
     """Return a model of the shop's orders, fitted with XGBoost's defaults."""
-    return fit(shop, splits, tune(shop, splits))
+    return fit(shop, splits, TuneResult("xgboost", TRAINERS["xgboost"].defaults(), None, ()))
 
 
 GATES = """\
@@ -175,7 +177,7 @@ def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the git configuration, the registry or the Prefect server of the person who runs it."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "TOWPATH_ROOT"):
+    for name in ("MLFLOW_TRACKING_URI", "OPENLINEAGE_URL", "PREFECT_API_URL", "TOWPATH_ROOT"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -240,3 +242,97 @@ def declare() -> Callable[[Project, Release], None]:
         _commit(project.root, "Promote")
 
     return write
+
+
+def make_awkward(rows: int = 400, seed: int = 3) -> pd.DataFrame:
+    """Return a table of which `size (m).x` and `class` tell something about `def`, `kind` and `label text`."""
+    random = np.random.default_rng(seed)
+    size = random.normal(size=rows)
+    words = random.choice(["\N{GREEK SMALL LETTER ALPHA}β", "naïve", "日本語", "a,b", 'q"uote', "x'y"], rows)
+    value = size * 2 + (words == "日本語") * 3 + random.normal(size=rows) - 5
+    return pd.DataFrame(
+        {
+            "size (m).x": size,
+            "class": words,
+            "index": np.arange(rows),
+            "import": random.integers(0, 5, rows),
+            "meanRadius": random.random(rows) * 1e-6,
+            "Datum": pd.date_range("2024-01-01", periods=rows, freq="3h").strftime("%d.%m.%Y"),
+            "when": [moment.isoformat() for moment in pd.date_range("2024", periods=rows, freq="3h", tz="Asia/Tokyo")],
+            "flag": random.random(rows) < 0.3,
+            "maybe": np.where(random.random(rows) < 0.1, None, random.random(rows) < 0.5),
+            "postcode": [f"{value:05d}" for value in random.choice([501, 1000, 90210], rows)],
+            "big": random.integers(2**40, 2**41, rows),
+            "empty": [None] * rows,
+            "const": 7,
+            "user id": [f"id-{number:06x}" for number in random.permutation(rows)],
+            "mixed": ["?" if share < 0.05 else str(round(share * 10, 1)) for share in random.random(rows)],
+            "epoch_time": 1_600_000_000 + random.integers(0, 10**7, rows),
+            "prose": [" ".join(random.choice(["the", "cat", "sat", "und", "der"], 9)) for _ in range(rows)],
+            "a: b #c": random.random(rows),
+            "gap": np.where(random.random(rows) < 0.2, np.nan, random.integers(0, 9, rows)),
+            "endless": np.where(random.random(rows) < 0.01, np.inf, 1.0),
+            "def": np.where(np.arange(rows) % 97 == 5, np.nan, value.round(3)),
+            "label text": np.where(value + random.normal(size=rows) > -5, "Très haut", "bas / low"),
+            "kind": pd.cut(value + random.normal(size=rows), [-99, -7, -4, 99], labels=["zwei drei", "四", "x"]).astype(
+                str
+            ),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def awkward() -> Callable[..., pd.DataFrame]:
+    """Return a function that makes a table with awkward names, types and values, of so many rows."""
+    return make_awkward
+
+
+BUCKET = "towpath-orders"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Yield the address of S3, played by moto's own server."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 (takes seconds)
+
+    server = ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let AWS's own chain find a server and credentials in the environment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(s3_server: str, orders: pd.DataFrame) -> Any:  # noqa: ANN401 (boto3 makes its types when it runs)
+    """Return a client of a bucket that holds the orders: one object, and two below a prefix."""
+    import boto3  # noqa: PLC0415 (takes seconds)
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server,
+        aws_access_key_id="testing",
+        aws_secret_access_key="a-secret-of-tests",  # noqa: S106 (moto takes any)
+        region_name="eu-central-1",
+    )
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    client.put_object(Bucket=BUCKET, Key="all/orders.parquet", Body=orders.to_parquet(index=False))
+    for name, rows in {"2.csv": orders.iloc[700:], "1.csv": orders.iloc[:700]}.items():
+        client.put_object(Bucket=BUCKET, Key=f"parts/{name}", Body=rows.to_csv(index=False).encode())
+    client.put_object(Bucket=BUCKET, Key="parts/README.txt", Body=b"nothing to read")
+    yield client
+    for item in client.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        client.delete_object(Bucket=BUCKET, Key=item["Key"])
+    client.delete_bucket(Bucket=BUCKET)
