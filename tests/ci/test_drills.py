@@ -14,21 +14,31 @@ from towpath_ci.drills import DRILLS
 from towpath_ci.drills.altered_artifact import AlteredArtifact
 from towpath_ci.drills.base import Drill, Refusal, Result, run
 from towpath_ci.drills.broken_schema import BrokenSchema
+from towpath_ci.drills.edited_ledger import EditedLedger
+from towpath_ci.drills.edited_picture import EditedPicture
 from towpath_ci.drills.expired_evidence import ExpiredEvidence
 from towpath_ci.drills.forged_approval import ForgedApproval
+from towpath_ci.drills.harmful_release import HarmfulRelease
 from towpath_ci.drills.leaky_model import LeakyModel
+from towpath_ci.drills.missing_evidence import MissingEvidence
+from towpath_ci.drills.shortened_ledger import ShortenedLedger
+from towpath_ci.drills.silent_service import SilentService
 from towpath_ci.drills.stage import Stage
 from towpath_ci.drills.stale_approval import StaleApproval
+from towpath_ci.drills.strangers_signature import StrangersSignature
+from towpath_ci.drills.unsigned_release import UnsignedRelease
 from towpath_ci.drills.worse_model import WorseModel
 from towpath_ci.main import app
 from towpath_ci.verbs import drill as verb
-from towpath_flows.data import quality
+from towpath_flows.data.rules import RULES, Measure
 from towpath_flows.evaluation import gates
-from towpath_gitops.delivery import registry
+from towpath_gitops.delivery import audit, guard, reconcile, registry
+from towpath_gitops.delivery.windows import Judgement
 from towpath_gitops.errors import DrillError, NotFoundError
 from towpath_gitops.forges.base import Approval
-from towpath_gitops.promotion import eligibility, review
-from towpath_gitops.promotion.eligibility import Reason
+from towpath_gitops.promotion import approvals, deciding, eligibility, inputs, review
+from towpath_gitops.promotion.approvals import Vote
+from towpath_gitops.promotion.signatures import Standing
 from towpath_gitops.records.evidence import Finding, Verdict
 
 PASSED = Finding(gate="open", verdict=Verdict.PASS, message="nobody looked")
@@ -44,13 +54,15 @@ def open_schema(patch: pytest.MonkeyPatch) -> None:
     """Let every row through."""
     from towpath_flows import stages  # noqa: PLC0415 (imports Prefect)
 
-    fine = SimpleNamespace(report=SimpleNamespace(problems=(), markdown=""))
+    report = SimpleNamespace(problems=(), markdown="", require=lambda _: None)
+    fine = SimpleNamespace(report=report)
     patch.setattr(stages.contract, "examine", lambda *_: fine)
 
 
 def open_leaks(patch: pytest.MonkeyPatch) -> None:
     """Find no leak."""
-    patch.setattr(quality, "_leaks", lambda *_: [PASSED])
+    fine = SimpleNamespace(judge=lambda _: [Measure("open", Verdict.PASS, "nobody looked")])
+    patch.setitem(RULES, "leakage", fine)
 
 
 def open_metrics(patch: pytest.MonkeyPatch) -> None:
@@ -70,7 +82,7 @@ def open_expiry(patch: pytest.MonkeyPatch) -> None:
 
 def open_heads(patch: pytest.MonkeyPatch) -> None:
     """Count whatever approval there is."""
-    patch.setattr(review, "_approvals", lambda *_: ((), []))
+    patch.setattr(approvals, "count", lambda *_: Vote(0, (), (), frozenset()))
 
 
 def open_forgeries(patch: pytest.MonkeyPatch) -> None:
@@ -78,9 +90,49 @@ def open_forgeries(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Approval, "is_genuine", property(lambda _: True))
 
 
+def open_inputs(patch: pytest.MonkeyPatch) -> None:
+    """Decide on whatever there is."""
+    patch.setattr(inputs, "missing", nobody)
+    patch.setattr(deciding, "_gates", nobody)  # it relies on what was asked for before
+
+
+def open_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Take every picture for the evidence's own."""
+    patch.setattr(review.gallery, "retouched", nobody)
+
+
 def open_digests(patch: pytest.MonkeyPatch) -> None:
     """Check no digest."""
     patch.setattr(registry, "check_artifact", nobody)
+
+
+def open_signatures(patch: pytest.MonkeyPatch) -> None:
+    """Ask nobody for a signature at review."""
+    patch.setattr(review, "unsigned", nobody)
+
+
+def open_keys(patch: pytest.MonkeyPatch) -> None:
+    """Believe every signature at reconcile."""
+    patch.setattr(reconcile, "standing", lambda *_: Standing(asked=False))
+
+
+def open_chain(patch: pytest.MonkeyPatch) -> None:
+    """Follow no hash, and miss nothing."""
+    patch.setattr(audit.Ledger, "read", lambda *_: ([], []))
+    patch.setattr(audit, "_forgotten", nobody)
+    patch.setattr(audit, "_left_out", nobody)
+    patch.setattr(audit.Ledger, "entries", lambda *_: [])
+
+
+def open_witnesses(patch: pytest.MonkeyPatch) -> None:
+    """Forget what the ledger's own commits say."""
+    patch.setattr(audit, "_forgotten", nobody)
+
+
+def open_guard(patch: pytest.MonkeyPatch) -> None:
+    """Find every release healthy, whatever was seen of it."""
+    fine = Judgement(Verdict.PASS, good=1, bad=0, of=1, windows=(), figures="")
+    patch.setattr(guard, "judge", lambda *_: fine)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +146,14 @@ def open_digests(patch: pytest.MonkeyPatch) -> None:
         (StaleApproval, open_heads),
         (ForgedApproval, open_forgeries),
         (AlteredArtifact, open_digests),
+        (MissingEvidence, open_inputs),
+        (EditedPicture, open_pictures),
+        (UnsignedRelease, open_signatures),
+        (StrangersSignature, open_keys),
+        (EditedLedger, open_chain),
+        (ShortenedLedger, open_witnesses),
+        (SilentService, open_guard),
+        (HarmfulRelease, open_guard),
     ],
     ids=lambda value: value.__name__,
 )
@@ -112,7 +172,9 @@ def test_a_gate_that_refuses_everything_fails_its_drill(
     drill: type[Drill], stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gate that says no to the known-good twin as well is no gate, and the drill says so."""
-    monkeypatch.setattr(eligibility, "_green", lambda *_: [Reason(rule="evidence_verdict", what="evaluation: no")])
+    monkeypatch.setattr(
+        eligibility, "_green", lambda *_: [eligibility.missing("evidence_verdict", "evaluation: no", "")]
+    )
     (result,) = run([drill], stage)
     assert not result.held
     assert "twin" in result.reason

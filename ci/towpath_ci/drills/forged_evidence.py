@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 
 from towpath_ci.drills.base import Drill, Refusal
-from towpath_ci.drills.stage import MODEL, STAGING, Stage
-from towpath_gitops import layout
-from towpath_gitops.forges.base import Pull
-from towpath_gitops.promotion import declared
-from towpath_gitops.records.deployment import edited, parse_deployment
-from towpath_gitops.records.evidence import Finding, Kind, Verdict, bundle_digest
+from towpath_ci.drills.stage import Stage
+from towpath_gitops.records.evidence import Finding, Kind, Verdict
 
 
 class ForgedEvidence(Drill):
@@ -24,26 +20,7 @@ class ForgedEvidence(Drill):
     def bad(self, stage: Stage) -> Sequence[Refusal]:
         """Forge it, and let the owner approve the forgery."""
         with stage.proposal(stage.good) as pull:
-            _forge(stage, pull)
+            finding = Finding(gate="roc_auc", verdict=Verdict.PASS, message="It is perfect", measured=1.0)
+            stage.forge(pull, Kind.EVALUATION, findings=(finding,))
             stage.approve(pull)
             return stage.review(pull)
-
-
-def _forge(stage: Stage, pull: Pull) -> None:
-    repository, release = stage.repository, stage.good
-    evidence = declared.evidence(repository, pull.head, release.id)
-    finding = Finding(gate="roc_auc", verdict=Verdict.PASS, message="It is perfect", measured=1.0)
-    evidence = {**evidence, Kind.EVALUATION: evidence[Kind.EVALUATION].model_copy(update={"findings": (finding,)})}
-    path = layout.environment_path(STAGING, MODEL)
-    text = repository.read(pull.head, path) or ""
-    deployment = parse_deployment(text, source=path)
-    assert deployment.change is not None  # noqa: S101 (narrows the type: a proposal always has a change)
-    change = deployment.change.model_copy(update={"evidence": bundle_digest(evidence.values())})
-    files = {
-        path: edited(text, deployment.model_copy(update={"change": change}), source=path).encode(),
-        layout.evidence_path(release.short_id, Kind.EVALUATION): evidence[Kind.EVALUATION]
-        .model_dump_json(by_alias=True)
-        .encode(),
-    }
-    forged = repository.commit([pull.head], pull.head, files, "Measure again\n")
-    repository.push(forged, f"refs/heads/{pull.branch}", pull.head)
