@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from towpath_gitops.errors import TowpathError
+from towpath_gitops.redaction import redacted
 
 PLAIN_WIDTH: Final = 160  # columns where no terminal says otherwise, so that files hold whole lines
 
@@ -44,7 +45,7 @@ def _width(terminal: bool) -> int | None:  # noqa: FBT001 (one caller, one meani
 
 def say(text: str) -> None:
     """Print one line; rich markup such as `[bold]…[/]` is understood."""
-    stdout().print(text, soft_wrap=True)
+    stdout().print(redacted(text), soft_wrap=True)
 
 
 def plain(text: object) -> str:
@@ -70,12 +71,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(redacted, row))  # before a cell is folded: half a secret would not be known for one
     stdout().print(shown)
 
 
 def markdown(text: str) -> None:
     """Print Markdown: rendered on a terminal, as it is elsewhere."""
+    text = redacted(text)
     if not sys.stdout.isatty():
         sys.stdout.write(text.rstrip() + "\n")
         return
@@ -86,7 +88,7 @@ def markdown(text: str) -> None:
 
 def emit(value: object) -> None:
     """Print a value of JSON types, indented: what `--json` promises."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(redacted(json.dumps(value, indent=2, ensure_ascii=False, default=str)) + "\n")
 
 
 def complain(error: TowpathError) -> None:
@@ -97,6 +99,11 @@ def complain(error: TowpathError) -> None:
         console.print(escape(_indented(error.why)), soft_wrap=True)
     if error.hint:
         console.print(f"[cyan]  → {escape(error.hint)}[/]", soft_wrap=True)
+
+
+def complain_softly(text: str) -> None:
+    """Print on stderr what a person should know although nothing failed."""
+    stderr().print(f"[yellow]![/] {escape(redacted(text))}", soft_wrap=True)
 
 
 def _indented(text: str) -> str:

@@ -2,10 +2,11 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -21,14 +22,14 @@ _QUIET: Final = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_
 _SHOWN: Final = 70  # characters beside the spinner; a second line would flicker
 
 
-def run_flow(root: Path, name: str, since: datetime | None, until: datetime | None) -> Any:  # noqa: ANN401 (the owner's flow may return anything)
+def run_flow(root: Path, name: str, **parameters: object) -> Any:  # noqa: ANN401 (the owner's flow may return anything)
     """Run the flow `name` of `root`/flows/`name`.py against the repository's Prefect API; return what it returns.
 
-    A moment without a time zone is in UTC.
+    Parameters that are None are not handed over. A moment without a time zone is in UTC.
 
     Raises:
         NotFoundError: there is no such file.
-        InvalidFileError: it holds no flow of that name.
+        InvalidFileError: it holds no flow of that name, or one that does not take a parameter that is given.
         UnavailableError: Prefect's server does not start. Whatever the flow raises passes through.
     """
     from towpath_flows.server import ensure_api, local_api  # noqa: PLC0415 (verbs that look do without)
@@ -43,12 +44,26 @@ def run_flow(root: Path, name: str, since: datetime | None, until: datetime | No
     with local_api(root), chdir(root):
         with working("Loading the flow and its libraries"):
             flow = _load(path, name)
+        given = {key: _aware(value) for key, value in parameters.items() if value is not None}
+        _require(flow, given, path)
         with _told():
-            return flow(since=_aware(since), until=_aware(until))
+            return flow(**given)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+def _aware(value: object) -> object:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _require(flow: Callable[..., Any], given: Iterable[str], path: Path) -> None:
+    """Refuse what the owner's flow does not take."""
+    known = signature(getattr(flow, "fn", flow)).parameters
+    missing = [name for name in given if name not in known]
+    if missing:
+        raise InvalidFileError(
+            f"The flow in {path} takes no parameter {', '.join(missing)}",
+            why=f"It takes {', '.join(known) or 'none'}.",
+            hint="Take it over from the template: make update",
+        )
 
 
 def _load(path: Path, name: str) -> Callable[..., Any]:

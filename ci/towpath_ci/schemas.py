@@ -19,11 +19,14 @@ SCHEMAS: Final[dict[str, str]] = {
     "release": "towpath_gitops.records.release:Release",
     "decision": "towpath_gitops.promotion.decision:Decision",
     "evidence": "towpath_gitops.records.evidence:Evidence",
+    "lineage": "towpath_gitops.records.lineage:Lineage",
     "signature": "towpath_gitops.records.signature:Signature",
     "golden": "towpath_gitops.records.golden:Golden",
     "pointer": "towpath_gitops.records.pointer:Pointer",
     "worker": "towpath_gitops.records.pointer:WorkerState",
+    "incident": "towpath_gitops.delivery.incident:Incident",
     "ledger-entry": "towpath_gitops.delivery.ledger:Entry",
+    "ledger-export": "towpath_gitops.delivery.export:Export",
 }
 
 

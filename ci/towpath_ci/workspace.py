@@ -9,13 +9,19 @@ from towpath_gitops import layout
 from towpath_gitops.delivery.declared import read_deployment
 from towpath_gitops.delivery.ledger import Ledger
 from towpath_gitops.delivery.registry import Registry
-from towpath_gitops.errors import InvalidFileError, NotFoundError, TowpathError
-from towpath_gitops.forges import FORGES
+from towpath_gitops.errors import (
+    InvalidFileError,
+    NotFoundError,
+    TowpathError,
+    UnavailableError,
+    UncleanRepositoryError,
+)
+from towpath_gitops.forges import open_forge
 from towpath_gitops.forges.base import Forge
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.parsing import load_yaml, parse_yaml
-from towpath_gitops.records.policy import Policy
+from towpath_gitops.records.policy import LocalForgeSettings, Policy
 from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
 
@@ -26,6 +32,7 @@ class Workspace:
 
     repository: Repository
     model: str
+    fresh: bool = True  # ask the remote for main; otherwise main is what this clone fetched last
 
     @classmethod
     def here(cls) -> Self:
@@ -39,6 +46,15 @@ class Workspace:
         repository = Repository.discover(Path.cwd())
         return cls(repository, _model_name(repository.root / layout.MODEL))
 
+    @classmethod
+    def of_all(cls) -> Self:
+        """Return the workspace that the current folder belongs to, for verbs that ask for no model in particular.
+
+        Raises:
+            UncleanRepositoryError: this is no git repository.
+        """
+        return cls(Repository.discover(Path.cwd()), "")
+
     @property
     def root(self) -> Path:
         """The repository's top folder."""
@@ -51,8 +67,12 @@ class Workspace:
 
     @cached_property
     def forge(self) -> Forge:
-        """Where pull requests live."""
-        return FORGES["local"](self.repository)
+        """Where pull requests live: as main's policy says, or on refs of the remote while main has none."""
+        try:
+            settings = self.policy.forge
+        except (NotFoundError, InvalidFileError, UncleanRepositoryError):
+            settings = LocalForgeSettings()
+        return open_forge(self.repository, settings)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -66,9 +86,20 @@ class Workspace:
 
     @cached_property
     def main(self) -> str:
-        """The commit of the remote's main branch, freshly fetched."""
-        self.repository.fetch()
+        """The commit of the remote's main branch, freshly fetched unless the workspace is not to be."""
+        if self.fresh:
+            self.repository.fetch()
         return self.repository.main()
+
+    def refreshed(self) -> bool:
+        """Fetch, and return whether that went well; when the remote is away, what this clone knows has to do."""
+        try:
+            self.repository.fetch()
+            fresh = True
+        except UnavailableError:
+            fresh = False
+        self.__dict__["main"] = self.repository.main()  # asked for later, it is not fetched again
+        return fresh
 
     @property
     def is_published(self) -> bool:
@@ -125,7 +156,8 @@ def _model_name(path: Path) -> str:
         raise NotFoundError(
             f"There is no {layout.MODEL} in {path.parent}",
             why="This verb works inside a model repository.",
-            hint="Change into one, or make one: copier copy <where towpath is> my-model",
+            hint="Change into one, or make one: copier copy <where towpath is> my-model\n"
+            "In a new one for a table of your own: towpath infer FILE --target COLUMN",
         )
     document = load_yaml(path.read_text(encoding="utf-8"), source=layout.MODEL)
     name = document.get("name") if isinstance(document, dict) else None

@@ -1,5 +1,6 @@
 """The command line itself: its contents, its help, its exit codes, its speed."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -165,4 +166,26 @@ def test_a_missing_module_of_our_own_is_a_bug(monkeypatch: pytest.MonkeyPatch) -
         raise ModuleNotFoundError(message, name="towpath_ci.nothing")
 
     with pytest.raises(ModuleNotFoundError):
+        run(act, monkeypatch)
+
+
+def test_a_full_disk_is_told_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which file, what the system says of it, and what to do; it may succeed later."""
+
+    def act() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/notes.md")
+
+    assert run(act, monkeypatch) == 11
+    told = capsys.readouterr().err
+    assert "/somewhere/notes.md" in told
+    assert os.strerror(errno.ENOSPC) in told
+
+
+def test_a_file_that_nobody_expected_to_miss_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what the machine lacks is explained away."""
+
+    def act() -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/somewhere/notes.md")
+
+    with pytest.raises(FileNotFoundError):
         run(act, monkeypatch)

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -89,17 +89,58 @@ def test_a_remote_that_does_not_answer_is_not_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "bare"),
     [
-        ("/gitops/ @a\n/.github/ @a", None),
+        ("/gitops/ @a\n/.github/ @a\n/keys/ @a", None),
         ("* @a", None),
         ("/gitops/ @a", ".github"),
         ("/gitops/\n/.github/ @a", "gitops"),
+        ("* @a\n/keys/", "keys/release.pub"),
     ],
 )
 def test_codeowners_must_cover_what_is_released(lines: str, bare: str | None, repository_root: Path) -> None:
-    """A path that nobody owns is named: environments, policy, workflows and CODEOWNERS itself."""
+    """A path that nobody owns is named: environments, policy, keys, workflows and CODEOWNERS itself."""
+    policy = repository_root / "gitops/policy.yaml"
+    policy.write_text(policy.read_text() + "signing: {method: key, keys: [keys/release.pub]}\n")
     (repository_root / ".github/CODEOWNERS").write_text(lines)
     finding = found(files.Codeowners, repository_root)
     assert finding is True if bare is None else bare in str(finding)
+
+
+HOTFIX = "hotfix: {approvals: 2}"
+NO_HOTFIX = (HOTFIX, "hotfix: null")
+TWO_TO_ROLL_BACK = (HOTFIX, "hotfix: null"), ("rollback: {approvals: 1}", "rollback: {approvals: 2}")
+
+
+@pytest.mark.parametrize(
+    ("owners", "changes", "finding"),
+    [
+        ("lee@example.com", [NO_HOTFIX], True),
+        (
+            "lee@example.com",
+            [NO_HOTFIX, ("environments:\n", "environments:\n  - {name: dev, approvals: 3}\n")],
+            "dev: 1 of 3",
+        ),
+        ("lee@example.com", TWO_TO_ROLL_BACK, "staging: 1 of 2, production: 1 of 2"),
+        ("lee@example.com ann@example.com", TWO_TO_ROLL_BACK, True),
+        ("@acme/risk", TWO_TO_ROLL_BACK, True),
+        ("lee@example.com", [], "staging: 1 of 2, production: 1 of 2"),
+        ("lee@example.com ann@example.com", [], True),
+        (
+            "lee@example.com",
+            [NO_HOTFIX, ("environments:", "forge: {kind: github, repository: acme/canal}\nenvironments:")],
+            "staging: 0 of 1, production: 0 of 1",
+        ),
+    ],
+)
+def test_there_must_be_enough_people_to_approve(
+    owners: str, changes: Sequence[tuple[str, str]], finding: Finding, repository_root: Path
+) -> None:
+    """A policy that asks for more approvals than there are owners lets nothing through, and the doctor counts them."""
+    policy = repository_root / "gitops/policy.yaml"
+    for old, new in changes:
+        assert old in policy.read_text()
+        policy.write_text(policy.read_text().replace(old, new))
+    (repository_root / ".github/CODEOWNERS").write_text(f"* {owners}\n")
+    assert found(files.EnoughOwners, repository_root) == finding
 
 
 def test_a_port_taken_by_a_stranger_is_named(repository_root: Path) -> None:

@@ -12,7 +12,7 @@ from towpath_gitops.errors import InvalidFileError, NotFoundError
 def test_a_missing_flow_is_said_before_any_server_starts(tmp_path: Path) -> None:
     """Nobody waits for Prefect to learn that a file is not there."""
     with pytest.raises(NotFoundError, match=r"flows/train\.py"):
-        flows.run_flow(tmp_path, "train", None, None)
+        flows.run_flow(tmp_path, "train")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -22,6 +22,13 @@ def test_a_file_without_the_flow_is_named(tmp_path: Path) -> None:
     path.write_text("other = 1\n")
     with pytest.raises(InvalidFileError, match="no flow called train"):
         flows._load(path, "train")
+
+
+def test_a_flow_that_does_not_take_a_parameter_is_named(tmp_path: Path) -> None:
+    """A flow of an older template is not called with what it does not know; the message says how to renew it."""
+    with pytest.raises(InvalidFileError, match="takes no parameter sample") as caught:
+        flows._require(lambda since, until: (since, until), {"since", "sample"}, tmp_path / "train.py")
+    assert "make update" in caught.value.hint
 
 
 def test_stages_are_told_in_lines(capsys: pytest.CaptureFixture[str]) -> None:

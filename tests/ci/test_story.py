@@ -43,11 +43,12 @@ def test_a_release_goes_its_way(towpath: Say, stage: Stage) -> None:
     assert "may not be merged" in towpath("merge", "1", expect=RefusedError.exit_code)
     assert "your own proposal" in towpath("approve", "1")
     towpath("approve", "1", by=OWNER)
-    assert json.loads(towpath("review", "1", "--json"))["ok"]
+    assert json.loads(towpath("review", "1", "--publish", "--json"))["ok"]
     assert "Merged #1" in towpath("merge", "1")
     assert "No pull request is open" in towpath("pulls")
     assert json.loads(towpath("pulls", "--state", "all", "--json"))[0]["state"] == "merged"
     assert "grace@example.org" in towpath("pulls", "1")
+    assert json.loads(towpath("pulls", "1", "--json"))["check"]["title"] == "It may be merged"
     assert "not running" in towpath("status")
 
     assert "now serves" in towpath("reconcile", "--environment", "staging")

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from towpath_ci.demo.scaffold import data_file
 from towpath_ci.demo.story import Story, shown_json
 from towpath_ci.demo.traffic import Traffic, post
 from towpath_flows.spec import ModelSpec
@@ -104,7 +105,7 @@ def tear(root: Path, spec: ModelSpec) -> str:
 
     frame = load(Project(root, spec)).frame
     frame[spec.target] = frame[spec.target].sample(frac=1.0, random_state=spec.train.seed).to_numpy()
-    path = Path(spec.data.train.file).parent / "torn.parquet"
+    path = Path(data_file(spec)).parent / "torn.parquet"
     frame.to_parquet(root / path)
     return path.as_posix()
 

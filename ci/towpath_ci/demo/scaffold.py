@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from towpath_ci.demo.theatre import Person, Theatre
-from towpath_flows.spec import load_spec
-from towpath_gitops.errors import NotFoundError
+from towpath_flows.data_spec import FileSource
+from towpath_flows.spec import ModelSpec, load_spec
+from towpath_gitops.errors import NotFoundError, StoryError
 
 APPROVER = "grace@example.com"
 NOT_COPIED = (".git", ".venv", ".towpath")
@@ -95,9 +96,20 @@ def publish(theatre: Theatre, root: Path) -> None:
     theatre.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
 
 
+def data_file(spec: ModelSpec) -> str:
+    """Return the path, from the root, of the file that the model learns from.
+
+    Raises:
+        StoryError: it learns from another source, of which the demo cannot tell.
+    """
+    if isinstance(spec.data.train, FileSource):
+        return spec.data.train.file
+    raise StoryError("The demo needs a model that learns from a file", hint="See data.train in model.yaml.")
+
+
 def provide_data(theatre: Theatre, root: Path, cache: Path) -> None:
     """Make the training data if it is not there, and keep a copy for the next demo."""
-    wanted = root / load_spec(root).data.train.file
+    wanted = root / data_file(load_spec(root))
     kept = cache / wanted.name
     if wanted.exists():
         return

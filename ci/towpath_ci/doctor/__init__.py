@@ -7,6 +7,7 @@ from typing import Final
 
 from towpath_ci.doctor import files, machine, repository, services
 from towpath_ci.doctor.base import Check
+from towpath_ci.doctor.rules import RULES
 
 # One row for each check, in the order in which a newcomer would mend things.
 CHECKS: Final[tuple[type[Check], ...]] = (
@@ -28,9 +29,11 @@ CHECKS: Final[tuple[type[Check], ...]] = (
     files.EnvironmentFiles,
     files.EveryEnvironmentHasAFile,
     files.Codeowners,
+    files.EnoughOwners,
     files.Schemas,
     files.Lock,
     services.Ports,
     services.PrefectApi,
     services.MlflowServer,
+    *RULES,
 )

@@ -8,8 +8,15 @@ from typing import Any, ClassVar, Final
 
 from towpath_gitops.errors import TowpathError
 
-# What a check says: fine, not fine, does not apply here, or not fine for this reason.
-Finding = bool | str | None
+
+class Absent(str):
+    """Why there is nothing to look at: instead of an input, or as what a check says."""
+
+    __slots__ = ()
+
+
+# What a check says: fine, not fine, does not apply here (for a reason that is Absent), or not fine for this reason.
+Finding = bool | str | Absent | None
 
 
 class State(StrEnum):
@@ -27,7 +34,7 @@ class Check:
     gravity: ClassVar[State] = State.FAIL
     mend: ClassVar[str] = ""  # the command that mends it
 
-    # Subclasses name the inputs they need as arguments; an input that is None here means: does not apply.
+    # Subclasses name the inputs they need as arguments; an input that is None or Absent means: does not apply here.
     check: ClassVar[Callable[..., Finding]]
 
     @classmethod
@@ -77,8 +84,9 @@ def diagnose(checks: Iterable[type[Check]], inputs: Inputs) -> Iterator[Result]:
 def _run(check: type[Check], value: Callable[[str], object]) -> Result:
     names = inspect.signature(check.check).parameters
     arguments = {name: value(name) for name in names}
-    if any(argument is None for argument in arguments.values()):
-        return _result(check, None)
+    missing = [argument for argument in arguments.values() if argument is None or isinstance(argument, Absent)]
+    if missing:
+        return _result(check, missing[0])
     try:
         return _result(check, check.check(**arguments))
     except TowpathError as error:
@@ -87,8 +95,8 @@ def _run(check: type[Check], value: Callable[[str], object]) -> Result:
 
 def _result(check: type[Check], finding: Finding) -> Result:
     identity = {"check": check.__name__, "title": check.title()}
-    if finding is None:
-        return Result(**identity, state=State.SKIPPED)
+    if finding is None or isinstance(finding, Absent):
+        return Result(**identity, state=State.SKIPPED, reason=finding or "")
     if finding is True:
         return Result(**identity, state=State.OK)
     reason = finding if isinstance(finding, str) else ""

@@ -9,7 +9,7 @@ from towpath_gitops.errors import NotFoundError, TowpathError
 from towpath_gitops.promotion.codeowners import owners_of
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.parsing import parse_yaml
-from towpath_gitops.records.policy import Policy
+from towpath_gitops.records.policy import KeySigning, Policy
 
 LOCK = "requirements.txt"
 
@@ -70,7 +70,7 @@ class EveryEnvironmentHasAFile(Check):
 
 
 class Codeowners(Check):
-    """CODEOWNERS names owners for every environment, for the workflows and for itself."""
+    """CODEOWNERS names owners for every environment, for policy and keys, for the workflows and for itself."""
 
     mend = "echo '/gitops/environments/ @your-team' >> .github/CODEOWNERS"
 
@@ -79,9 +79,28 @@ class Codeowners(Check):
         """Without owners a path may be approved by anybody; on a forge with rules, by nobody in particular."""
         text = _text(model_root / layout.CODEOWNERS)
         wanted = [f"{layout.ENVIRONMENTS}/{environment.name}/x.yaml" for environment in policy.environments]
-        wanted += [layout.CODEOWNERS, ".github/workflows/x.yml", layout.POLICY]
+        wanted += [layout.CODEOWNERS, ".github/workflows/x.yml", layout.POLICY, *_keys(policy)]
         bare = [path for path in wanted if not owners_of(text, path)]
         return f"nobody owns {', '.join(bare)}" if bare else True
+
+
+class EnoughOwners(Check):
+    """CODEOWNERS names as many people as the policy asks for approvals."""
+
+    mend = "edit .github/CODEOWNERS: one line for each environment, with everybody who may approve there"
+
+    @staticmethod
+    def check(model_root: Path, policy: Policy) -> Finding:
+        """With fewer no pull request is ever approved: an approval counts when it comes from an owner of the file."""
+        text = _text(model_root / layout.CODEOWNERS)
+        lanes = [policy.rollback.approvals, policy.hotfix.approvals if policy.hotfix else 0]
+        short = [
+            f"{environment.name}: {able} of {needed}"
+            for environment in policy.environments
+            if (able := _able(text, policy, environment.name)) is not None
+            and able < (needed := max(environment.approvals, *lanes))
+        ]
+        return ", ".join(short) or True
 
 
 class Schemas(Check):
@@ -118,6 +137,19 @@ class Lock(Check):
         manifest = model_root / "pyproject.toml"
         newer = manifest.is_file() and manifest.stat().st_mtime > (model_root / LOCK).stat().st_mtime + 60
         return "pyproject.toml was edited after the lock was made" if newer else True
+
+
+def _able(text: str, policy: Policy, environment: str) -> int | None:
+    """Return how many people could approve for an environment; None where a team, of any size, is among them."""
+    owners = set(owners_of(text, f"{layout.ENVIRONMENTS}/{environment}/x.yaml"))
+    if any("/" in owner for owner in owners):
+        return None
+    on_github = policy.forge.kind == "github"  # where an address stands for nobody
+    return sum(owner.startswith("@") or not on_github for owner in owners)
+
+
+def _keys(policy: Policy) -> tuple[str, ...]:
+    return policy.signing.keys if isinstance(policy.signing, KeySigning) else ()
 
 
 def _problem(path: Path, root: Path) -> str | None:

@@ -1,17 +1,21 @@
-"""What the checks look at. Every function answers None where there is nothing to look at; none raises."""
+"""What the checks look at. Every function answers None, or Absent with a reason, where nothing is; none raises."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
+from contextlib import chdir
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from towpath_ci.doctor.base import Inputs
+from towpath_ci.doctor.base import Absent, Inputs
+from towpath_ci.workspace import Workspace
 from towpath_gitops import layout
-from towpath_gitops.errors import TowpathError
+from towpath_gitops.errors import NotFoundError, TowpathError, UncleanRepositoryError
+from towpath_gitops.forges.base import BranchRules, Safeguards
 from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.parsing import parse_yaml
 from towpath_gitops.records.policy import Policy
@@ -26,6 +30,8 @@ TRAINING: Final = frozenset(
 SERVING: Final = frozenset({"bentoml", "msgspec", "numpy", "onnxruntime", "prometheus_client"})
 REGISTRY: Final = frozenset({"mlflow", "sqlalchemy"})
 
+_RULELESS: Final = "the local forge has no rules of its own: who may push to the remote may change main"
+
 # Runs git in the folder and returns its output without the last newline; None when it fails or is not there.
 Git = Callable[..., str | None]
 
@@ -34,6 +40,7 @@ def gather(start: Path) -> Inputs:
     """Return the inputs of all checks for the folder `start`."""
     git = partial(run_git, start)
     root = partial(find_root, git)
+    rules = cache(partial(forge_rules, start))
     return {
         "start": lambda: start,
         "python": python_version,
@@ -44,7 +51,41 @@ def gather(start: Path) -> Inputs:
         "model_root": lambda: _model_root(root()),
         "policy": lambda: _policy(_model_root(root())),
         "deployments": lambda: _deployments(_model_root(root())),
+        "safeguards": lambda: rules().safeguards,
+        "branch_rules": lambda: _branch_rules(rules().safeguards),
+        "rules_problem": lambda: rules().problem,
     }
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The forge's rules, and what stands in the way of reading them: a sentence, empty when nothing does."""
+
+    safeguards: Safeguards | Absent
+    problem: str | Absent
+
+
+def forge_rules(start: Path) -> Rules:
+    """Ask the forge of the repository around `start` for its rules."""
+    try:
+        with chdir(start):
+            workspace = Workspace.here()
+        if not workspace.is_published:
+            return _no_rules("no policy on the remote's main names a forge yet")
+        found = workspace.forge.safeguards()
+    except (NotFoundError, UncleanRepositoryError):
+        return _no_rules("there is no model repository here")
+    except TowpathError as error:
+        return Rules(Absent("the forge's rules could not be read"), " ".join(str(error).split()))
+    return _no_rules(_RULELESS) if found is None else Rules(found, "")
+
+
+def _no_rules(why: str) -> Rules:
+    return Rules(Absent(why), Absent(why))
+
+
+def _branch_rules(safeguards: Safeguards | Absent) -> BranchRules | Absent:
+    return safeguards if isinstance(safeguards, Absent) else safeguards.branch
 
 
 def python_version() -> tuple[int, ...]:

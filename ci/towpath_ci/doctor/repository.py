@@ -19,7 +19,10 @@ class InsideRepository(Check):
         found = git("rev-parse", "--show-toplevel")
         if not found:
             return f"{start} is not in a git repository"
-        return (Path(found) / layout.MODEL).is_file() or f"{found} has no {layout.MODEL}"
+        missing = (
+            f"{found} has no {layout.MODEL}: `towpath infer FILE --target COLUMN` writes it for a table of your own"
+        )
+        return (Path(found) / layout.MODEL).is_file() or missing
 
 
 class Identity(Check):

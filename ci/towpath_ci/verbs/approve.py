@@ -12,11 +12,12 @@ app = verb()
 def approve(number: Number) -> None:
     """Approve a pull request at its present head.
 
-    In the name of your git identity. A later commit on the branch needs a new approval; one's own counts for nothing.
+    In the name of your git identity; on GitHub, of the account that the token belongs to. A later commit on the branch
+    needs a new approval; one's own counts for nothing.
     """
-    workspace = Workspace.here()
-    pull = workspace.forge.approve(number)
-    by = workspace.repository.identity()
+    forge = Workspace.here().forge
+    pull = forge.approve(number)
+    by = forge.identity()
     say(f"{mark('ok')} {plain(by)} approves #{pull.number} at {pull.head[:12]}: {plain(pull.title)}")
     if by == pull.author:
         say("[yellow]It is your own proposal: somebody else must approve it, too.[/]")

@@ -1,5 +1,6 @@
 """`towpath doctor`."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -36,12 +37,21 @@ def doctor(
 
 def _tell(results: list[Result], *, verbose: bool) -> None:
     for result in results:
-        if result.state is not State.SKIPPED or verbose:
-            say(f"{mark(result.state)} {plain(result.title)}")
+        if result.state is State.SKIPPED and not verbose:
+            continue
+        say(f"{mark(result.state)} {plain(result.title)}")
         if result.reason:
             say("\n".join(f"    {plain(line)}" for line in result.reason.splitlines()))
         if result.advice:
             say(f"    [dim]{plain(result.advice)}[/]\n    [cyan]→ {plain(result.mend)}[/]")
+    if not verbose:
+        _tell_skipped([result.reason for result in results if result.state is State.SKIPPED and result.reason])
     broken = sum(result.state is State.FAIL for result in results)
     warned = sum(result.state is State.WARN for result in results)
     say(f"\n{broken} broken, {warned} to look at" if broken or warned else "\nAll is well.")
+
+
+def _tell_skipped(reasons: list[str]) -> None:
+    """Say once for each reason how many checks it kept from being made: what was not looked at did not pass."""
+    for reason, count in Counter(reasons).items():
+        say(f"{mark(State.SKIPPED)} [dim]{count} not looked at: {plain(reason)}[/]")

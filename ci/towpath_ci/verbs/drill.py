@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from towpath_ci.console import Progress, emit, mark, plain, say
+from towpath_ci.console import Progress, emit, mark, plain, say, table
 from towpath_ci.drills import DRILLS
 from towpath_ci.drills.base import Drill, Result, run
 from towpath_ci.drills.stage import Stage
@@ -20,9 +20,11 @@ from towpath_gitops.errors import DrillError, NotFoundError
 
 app = verb()
 
+_SHORT: Final = 80  # characters of a reason in the table; all of it is told before
+
 Names = Annotated[list[str] | None, typer.Argument(metavar="[DRILL]...", help="Only these; all of them by default.")]
 # What would lead a drill out of its own repository.
-_LEADING_OUT = ("MLFLOW_", "PREFECT_", "TOWPATH_", "GIT_")
+_LEADING_OUT = ("MLFLOW_", "PREFECT_", "TOWPATH_", "GIT_", "OPENLINEAGE_")
 
 
 @app.command(epilog="Example: towpath drill LeakyModel ForgedApproval")
@@ -93,6 +95,16 @@ def _tell(result: Result) -> None:
 
 
 def _sum_up(results: list[Result]) -> None:
+    say("")
+    rows = [_row(result) for result in results]
+    table("", ("", "drill", "injected", "refused by", "why", "seconds"), rows)
     took_s = sum(result.seconds for result in results)
     held = sum(result.held for result in results)
     say(f"\n{held} of {len(results)} gates refused their fault and let its known-good twin pass, in {took_s:.0f} s.")
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    sign = mark("ok" if result.held else "failed")
+    refused = plain(result.gate) if result.held else "[red]nobody[/]"
+    why = f"{result.reason[:_SHORT]}…" if len(result.reason) > _SHORT else result.reason
+    return sign, result.drill, plain(result.injected), refused, plain(why), f"{result.seconds:.1f}"

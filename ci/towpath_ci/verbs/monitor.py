@@ -20,7 +20,7 @@ def monitor(*, since: Since = None, until: Until = None) -> None:
     Compares recent rows with the champion's reference sample, and its answers with the labels that have arrived.
     """
     workspace = Workspace.here()
-    folder = run_flow(workspace.root, "monitor", since, until)
+    folder = run_flow(workspace.root, "monitor", since=since, until=until)
     page = Path(str(folder)) / "report.md"
     if not page.is_file():  # the owner's flow may report in its own way
         say(plain(folder))

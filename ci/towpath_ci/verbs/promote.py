@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from towpath_ci.console import next_step, say, working
+from towpath_ci.console import next_step, plain, say, working
 from towpath_ci.decisions import tell_decision
 from towpath_ci.lazy import verb
-from towpath_ci.options import Reason, Selector
+from towpath_ci.options import Selector
 from towpath_ci.workspace import Workspace
+from towpath_gitops.errors import RefusedError
 from towpath_gitops.forges.base import Pull
-from towpath_gitops.forges.local import BODY, DATA, PULLS
 from towpath_gitops.promotion.proposal import propose_promotion
 
 app = verb()
@@ -18,22 +18,38 @@ app = verb()
 To = Annotated[str, typer.Option("--to", metavar="ENVIRONMENT", help="Which environment should serve it.")]
 
 
+Why = Annotated[
+    str | None,
+    typer.Option("--reason", "-m", help="Why, in a few words; kept in the file and in the history."),
+]
+Hotfix = Annotated[
+    bool,
+    typer.Option("--hotfix", help="Around the environments before; more approvals, a reason, and it stays flagged."),
+]
+
+
 @app.command(epilog="Example: towpath promote 2.1.0 --to staging --reason 'weekly retrain'")
-def promote(release: Selector, *, to: To, reason: Reason = "a newer release") -> None:
+def promote(release: Selector, *, to: To, reason: Why = None, hotfix: Hotfix = False) -> None:
     """Propose that an environment serves a release.
 
     Opens a pull request with one edited environment file, the evidence, and a document for whoever decides. Proposing
-    the same again adopts the pull request that is open.
+    the same again adopts the pull request that is open. What is missing: towpath policy explain.
     """
+    if hotfix and not reason:
+        raise RefusedError(
+            "A hotfix needs a reason", why="It goes around what others rely on.", hint="Say why: --reason '…'"
+        )
     workspace = Workspace.here()
     with working("Collecting the evidence"):
         found = workspace.find(release)
-        pull = propose_promotion(workspace.desk, environment=to, release=found, reason=reason)
+        pull = propose_promotion(
+            workspace.desk, environment=to, release=found, reason=reason or "a newer release", hotfix=hotfix
+        )
     present(pull)
 
 
 def present(pull: Pull) -> None:
     """Print a proposal in short, where the whole decision document is, and what comes next."""
     tell_decision(pull)
-    say(f"[dim]The whole document: towpath pulls {pull.number}; in git: {PULLS}{pull.number}:{BODY} and {DATA}[/]")
+    say(f"[dim]The whole document: towpath pulls {pull.number}; at {plain(pull.address)}[/]")
     next_step(f"towpath review {pull.number}", f"towpath approve {pull.number}   (somebody else)")

@@ -1,11 +1,14 @@
 """`towpath pulls`."""
 
+import json
+import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from towpath_ci.console import emit, markdown, plain, say, table
+from towpath_ci.decisions import tell_in_full
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson
 from towpath_ci.workspace import Workspace
@@ -31,7 +34,8 @@ InState = Annotated[Which, typer.Option("--state", "-s", help="List those in thi
 def pulls(number: One = None, *, state: InState = Which.OPEN, as_json: AsJson = False) -> None:
     """List the pull requests.
 
-    Open ones, oldest first, unless --state says otherwise. With a number, one of them and its decision document.
+    Open ones, oldest first, unless --state says otherwise. With a number, one of them and its decision document: laid
+    out on a terminal, as Markdown elsewhere, for programs with --json. Lists leave out who approved what is settled.
     """
     forge = Workspace.here().forge
     if number is not None:
@@ -48,7 +52,7 @@ def pulls(number: One = None, *, state: InState = Which.OPEN, as_json: AsJson = 
 
 def _show(pull: Pull, *, as_json: bool) -> None:
     if as_json:
-        emit(pull.plain())
+        emit(pull.model_dump(mode="json", exclude={"data"}) | {"decision": json.loads(pull.data or "null")})
         return
     say(f"[bold]#{pull.number}[/] {plain(pull.title)}: {pull.state}, proposed by {plain(pull.author)}")
     for approval in pull.approvals:
@@ -56,9 +60,13 @@ def _show(pull: Pull, *, as_json: bool) -> None:
         say(f"  approved by {plain(approval.by)} at {approval.head[:12]}{earlier}")
     for comment in pull.comments:
         say(f"  {plain(comment.by)}: {plain(comment.text)}")
-    markdown(pull.body)
+    if sys.stdout.isatty() and pull.data:
+        tell_in_full(pull)
+    else:
+        markdown(pull.body)
 
 
 def _row(pull: Pull) -> tuple[str, ...]:
+    nobody = "-" if pull.state is State.OPEN else ""  # of those that are settled, lists know no approvals
     approvals = ", ".join(approval.by for approval in pull.current_approvals)
-    return (f"#{pull.number}", pull.state.value, plain(pull.title), plain(pull.author), plain(approvals) or "-")
+    return (f"#{pull.number}", pull.state.value, plain(pull.title), plain(pull.author), plain(approvals) or nobody)

@@ -1,0 +1,56 @@
+"""What tests keep from one run to the next, and tools of other languages: in pytest's cache, never in the work tree."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+NODE = Path(__file__).parent / "node"
+INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+
+
+@pytest.fixture(scope="session")
+def kept(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that gives a folder which outlives the run; a fresh one where pytest keeps nothing."""
+    cache = getattr(pytestconfig, "cache", None)
+    return cache.mkdir if cache else tmp_path_factory.mktemp
+
+
+@pytest.fixture(scope="session")
+def node(kept: Callable[[str], Path]) -> Path:
+    """Return a folder from which node finds the packages that tests/node/package-lock.json names by their hashes.
+
+    Skips where there is no node, or no registry to install from; fails instead on GitHub's runners, which have both.
+    """
+    lock = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
+    place = kept("node") / lock[:12]
+    if not place.exists():
+        _install(place)
+    return place
+
+
+def _install(place: Path) -> None:
+    if not (shutil.which("node") and shutil.which("npm")):
+        _unavailable("node and npm are not installed")
+    partial = Path(mkdtemp(dir=place.parent))
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(NODE / name, partial / name)
+    done = subprocess.run(INSTALL, cwd=partial, check=False, capture_output=True, text=True)
+    if done.returncode:
+        shutil.rmtree(partial)
+        _unavailable(f"npm could not install: {done.stderr.strip()[-500:]}")
+    try:
+        partial.rename(place)
+    except OSError:  # another process of the tests was faster
+        shutil.rmtree(partial)
+
+
+def _unavailable(why: str) -> None:
+    if os.environ.get("GITHUB_ACTIONS"):
+        pytest.fail(why)
+    pytest.skip(why)
