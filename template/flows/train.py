@@ -7,10 +7,18 @@ from towpath_flows import stages
 
 
 @flow(name="train")
-def train(since: datetime | None = None, until: datetime | None = None, record: bool = True) -> str | None:
-    """Return the id of the release that the rows between `since` and `until` gave (default: all of model.yaml's)."""
-    project = stages.open_project(clean=record)
+def train(
+    since: datetime | None = None, until: datetime | None = None, sample: int | None = None, again: bool = False
+) -> str | None:
+    """Return the id of the release that the rows between `since` and `until` gave (default: all of model.yaml's).
+
+    Where nothing has changed since a release, that is it, and nothing is trained, unless `again`. With `sample`
+    rehearse on so many rows and register nothing.
+    """
+    project = stages.open_project(sample=sample)
     table = stages.load(project, since, until)
+    if not again and (release := stages.already_trained(project, table)):
+        return release
     validated = stages.validate(project, table)
     parts = stages.split(project, validated)
     tuned = stages.tune(project, parts)
@@ -24,7 +32,7 @@ def train(since: datetime | None = None, until: datetime | None = None, record: 
         stages.check_behaviour(project, exported, parts),
     ]
     stages.write_card(project, table, model, exported, parts, evidence)
-    return stages.register(project, table, model, exported, evidence) if record else None
+    return stages.register(project, table, model, exported, evidence)
 
 
 if __name__ == "__main__":

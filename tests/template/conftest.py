@@ -42,10 +42,8 @@ def commit() -> Callable[[Path], str]:
     return commit_all
 
 
-@pytest.fixture
-def source(tmp_path: Path, commit: Callable[[Path], str]) -> Path:
-    """Return a repository with the template as it is in this work tree, tagged v1.0.0; its path has a space."""
-    folder = tmp_path / "towpath source"
+def make_source(folder: Path, commit: Callable[[Path], str]) -> Path:
+    """Write a repository with the template as it is in this work tree, tagged v1.0.0."""
     folder.mkdir()
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
@@ -55,12 +53,29 @@ def source(tmp_path: Path, commit: Callable[[Path], str]) -> Path:
     return folder
 
 
-@pytest.fixture
-def render(source: Path) -> Callable[..., Path]:
-    """Return a function that renders the template into a folder: without trust, defaults where nothing is answered."""
+def render_from(source: Path) -> Callable[..., Path]:
+    """Return a function that renders a template: without trust, defaults where nothing is answered."""
 
     def rendered(into: Path, answers: Mapping[str, object] | None = None) -> Path:
         run_copy(str(source), into, data=dict(answers or {}), defaults=True, quiet=True, unsafe=False)
         return into
 
     return rendered
+
+
+@pytest.fixture
+def source(tmp_path: Path, commit: Callable[[Path], str]) -> Path:
+    """Return a template of this test's own, which it may change; its path has a space."""
+    return make_source(tmp_path / "towpath source", commit)
+
+
+@pytest.fixture
+def render(source: Path) -> Callable[..., Path]:
+    """Return a function that renders this test's template into a folder."""
+    return render_from(source)
+
+
+@pytest.fixture(scope="session")
+def render_at(tmp_path_factory: pytest.TempPathFactory, commit: Callable[[Path], str]) -> Callable[..., Path]:
+    """Return a function that renders the template as it is, for tests that share what they render."""
+    return render_from(make_source(tmp_path_factory.mktemp("shared") / "towpath source", commit))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2_ansible_filters import AnsibleCoreFiltersExtension
 
+from towpath_gitops.records.policy import GitHubSettings
+
 Render = Callable[..., Path]
 QUESTIONS: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "copier.yml").read_text())
 JINJA = SandboxedEnvironment(extensions=[AnsibleCoreFiltersExtension])
@@ -19,6 +21,7 @@ FIXED = {
     "reserved_names": yaml.safe_load(QUESTIONS["reserved_names"]["default"]),
     "yaml_words": yaml.safe_load(QUESTIONS["yaml_words"]["default"]),
     "environment_names": ["staging", "production"],
+    "forge": "github",
 }
 
 ANYWHERE = [
@@ -35,11 +38,24 @@ CORPUS = {
         "[a](b)",
     ],
     "environments": [*ANYWHERE, "a,a", "a,,b", ",a", "A", "yes", "a, no", "a.b", "a_b", ",".join("abcdefghi")],
-    "approvers": [*ANYWHERE, "lee", "@", "a@b", "@a @b\n* @evil", "a@b.c,d@e.f", "@a/b/c", "@a  @b", "-@b.c"],
+    "forge": ["gitlab", "a: b"],
+    "github_repository": [
+        *ANYWHERE, "acme", "/", "acme/", "/flights", "a/b/c", "-a/b", "a_b/c", "a/b c", "acme/..", "acme/.",
+        "a/b\n- evil", "a/b, api: http://x", "a/b} #", f"{'a' * 40}/b", f"a/{'b' * 101}",
+    ],
+    "approvers": [
+        *ANYWHERE, "lee", "@", "a@b", "@a @b\n* @evil", "a@b.c,d@e.f", "@a/b/c", "@a  @b", "-@b.c", "lee@example.com",
+        "@lee lee@example.com", "@acme/risk",
+    ],
     "schedule": [*ANYWHERE, "* * * *", "* * * * * *", "@daily", "0 5 * * MON", '* * * * *"', "* * * * *\n"],
     "port": [0, 80, -1, 1023, 65_535, 65_536, 10**9],
     "frameworks": [[], ["catboost"], ["xgboost", "a: b"]],
     "starting_point": ["flight", "../x"],
+    "work_pool": ["docker", "process\n  evil: 1"],
+    "clone_url": [
+        *ANYWHERE, "http://git.example.com/a.git", "https://", "https://lee:secret@example.com/a.git", "https://a/../b",
+        "https://a.com/b c", "https://a.com/b?c=d", 'https://a.com/"}', "git@github.com:a/b.git",
+    ],
 }  # fmt: skip
 
 
@@ -66,7 +82,7 @@ def test_hostile_answers_are_refused_in_a_sentence(question: str) -> None:
 def test_nothing_is_written_for_a_refused_answer(question: str, answer: object, render: Render, tmp_path: Path) -> None:
     """Copier stops before the first file."""
     with pytest.raises(ValueError, match=rf"{question}|[Cc]hoice"):
-        render(tmp_path / "r", {question: answer})
+        render(tmp_path / "r", {"forge": "github", "work_pool": "ecs", question: answer})
     assert not (tmp_path / "r").exists()
 
 
@@ -75,13 +91,36 @@ NEAR = st.text(alphabet="ab1-_ ,@./*:#'\"\\\n{}$%\x00é", max_size=30) | st.text
 SAFE = re.compile(r"[A-Za-z0-9@/_.,+%* -]*")
 
 
-@pytest.mark.parametrize("question", ["model", "package", "environments", "approvers", "schedule"])
+@pytest.mark.parametrize("question", ["model", "package", "environments", "approvers", "schedule", "github_repository"])
 @given(answer=NEAR)
 def test_what_is_accepted_needs_no_quoting(question: str, answer: str) -> None:
     """An accepted answer holds no character with a meaning to a shell, to Make, to jinja or to a path's parent."""
     if not refusal(question, answer):
         assert SAFE.fullmatch(answer)
         assert ".." not in answer.split("/")
+
+
+@given(answer=NEAR | st.from_regex(r"[a-zA-Z0-9_.-]{1,5}/[a-zA-Z0-9_.-]{1,5}", fullmatch=True))
+def test_a_repository_is_what_the_policy_takes_for_one(answer: str) -> None:
+    """What is accepted is a valid `forge` of the policy, and reads the same in YAML's short form."""
+    if not refusal("github_repository", answer):
+        written = yaml.safe_load(f"{{kind: github, repository: {answer}}}")
+        assert GitHubSettings.model_validate(written).repository == answer
+
+
+@given(
+    approvers=NEAR | st.from_regex(r"@?[a-z]{1,3}(@[a-z]\.[a-z])?( @?[a-z]{1,3}(@[a-z]\.[a-z])?){0,2}", fullmatch=True)
+)
+def test_on_github_only_handles_approve(approvers: str) -> None:
+    """An approval there comes from a handle, and a workflow's token may not read who is in a team."""
+    if not refusal("approvers", approvers):
+        assert all(word.startswith("@") and "/" not in word for word in approvers.split(" "))
+
+
+def test_elsewhere_an_address_approves() -> None:
+    """With the local forge people are who git says they are."""
+    template = JINJA.from_string(QUESTIONS["approvers"]["validator"])
+    assert template.render(FIXED | {"forge": "local", "approvers": "lee@example.com @acme/risk"}).strip() == ""
 
 
 @given(description=NEAR)
@@ -95,7 +134,7 @@ def test_an_accepted_description_survives_its_files(description: str) -> None:
 def test_every_question_explains_itself_and_has_a_default() -> None:
     """What is asked has a sentence of help and a usable default: `--defaults` is enough."""
     asked = {name: q for name, q in QUESTIONS.items() if not name.startswith("_") and q.get("when") is not False}
-    assert len(asked) <= 10
+    assert len([name for name, question in asked.items() if "when" not in question]) <= 11
     assert all("?" in question["help"] and question["default"] for question in asked.values())
 
 

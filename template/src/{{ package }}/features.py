@@ -8,7 +8,8 @@ from sklearn.preprocessing import OrdinalEncoder
 def build() -> ColumnTransformer:
     """Return the transformer, unfitted: numbers as they are, each word as its place in the alphabet, -1 for a new one.
 
-    Trees split such codes as they need and have a branch for missing numbers. Use scikit-learn's own transformers: they
+    Trees split such codes as they need and have a branch for missing numbers. Use scikit-learn's own transformers, or
+    those of towpath_flows.transformers (waves of time, logs, ratios, limits, buckets, rare words, target means): they
     become part of the graph that is served; a function of your own cannot.
     """
     words = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)
