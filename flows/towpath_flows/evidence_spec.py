@@ -5,13 +5,10 @@ from typing import Annotated, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, StringConstraints, model_validator
 
 from towpath_flows.training_spec import ColumnName, Direction, Reference
-from towpath_flows.units import Share
+from towpath_flows.units import Fraction, Share
 from towpath_gitops.records.base import Duration, Line, Name, Record
 
 Script = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]+\.py$")]
-
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class MonotoneSpec(Record):

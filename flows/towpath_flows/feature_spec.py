@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, PositiveFloat, Tag, model_validator
 
 from towpath_flows.training_spec import ColumnName
+from towpath_flows.units import Fraction
 from towpath_gitops.records.base import Record
 
 Period = Literal["second", "minute", "hour", "weekday", "day_of_month", "day_of_year", "month", "quarter"]
@@ -56,7 +57,7 @@ class RareFeature(Record):
     """A column for each value that is not rare, and one for all that are, in place of the text."""
 
     rare: ColumnName
-    share: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.01, description="of the rows; less is rare")
+    share: Fraction = Field(default=0.01, description="of the rows; less is rare")
 
 
 class TargetFeature(Record):

@@ -11,7 +11,7 @@ from towpath_flows.data_spec import Data, QualitySpec
 from towpath_flows.evidence_spec import BehaviourSpec, BusinessMetric, CardSpec, ThresholdSpec
 from towpath_flows.feature_spec import Feature
 from towpath_flows.training_spec import TrainSpec, TuneSpec
-from towpath_flows.units import Cost, Frequency, Rate, Share
+from towpath_flows.units import Cost, Fraction, Frequency, Rate, Share
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 from towpath_gitops.records.base import Duration, Name, Record
 from towpath_gitops.records.parsing import parse_yaml
@@ -23,7 +23,6 @@ Framework = training_spec.Framework
 Reference = training_spec.Reference
 ColumnName = training_spec.ColumnName
 CheckName = Name
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 BinaryMetric = Literal[
     "roc_auc",

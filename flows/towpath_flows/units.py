@@ -72,6 +72,7 @@ Share = Annotated[
         }
     ),
 ]
+Fraction = Annotated[Share, Field(gt=0, lt=1)]  # of something and not all of it
 # Per second.
 Rate = Annotated[
     float,
