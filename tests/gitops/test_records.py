@@ -316,6 +316,17 @@ def test_an_example_is_not_part_of_the_contract() -> None:
         _signature(column, column)
 
 
+def test_what_training_saw_is_not_part_of_the_contract() -> None:
+    """Digests of releases from before this was kept stand, and their files gain no field when they are written."""
+    column = {"name": "a", "type": "number"}
+    old = _signature(column)
+    new = _signature({**column, "seen": {"minimum": 0, "maximum": 9}}, sensitive=["b"], deciles=[0.1] * 9)
+    assert new.digest == old.digest == "sha256:b6ea67295c556a3e64d9376952d2549da3d33b75108c4150ae1e2d87b41aa5c4"
+    assert not {"sensitive", "deciles"} & set(old.plain())
+    assert "seen" not in old.plain()["inputs"][0]
+    assert Signature.model_validate(new.plain()) == new
+
+
 def test_one_digest_covers_every_byte_and_name(tmp_path: Path) -> None:
     """A byte, a file more, a file less and a new name each change it."""
     (tmp_path / "sub").mkdir()

@@ -9,13 +9,14 @@ import pandas as pd
 from towpath_bento.engines import Engine, open_engine
 from towpath_flows.data.splits import Splits
 from towpath_flows.evaluation.assessment import one_line
-from towpath_flows.training.features import Features
+from towpath_flows.training.features import Features, engine_columns
 from towpath_flows.training.golden import make_golden
 from towpath_flows.training.graph import to_graph
 from towpath_flows.training.model import Model
 from towpath_flows.training.parity import Parity, compare_answers, with_probes
 from towpath_flows.training.reference import write_reference
 from towpath_flows.training.safekeeping import foreign_types, to_skops
+from towpath_flows.training.seen import with_seen
 from towpath_flows.training.skew import compare_paths
 from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops.errors import TowpathError, TrainingError
@@ -66,11 +67,12 @@ def export(model: Model, splits: Splits, folder: Path) -> Exported:
     (folder / name).write_bytes(booster)
     unkept = _keep_pipeline(model, folder)
     served = _serve(model, with_probes(model.signature, x), folder, unkept)
-    _write(folder / SIGNATURE, served.signature)
-    _write(folder / GOLDEN, make_golden(served.signature, x, served.engine.predict))
+    signature = with_seen(served.signature, splits.development, served.engine.predict(engine_columns(x)))
+    _write(folder / SIGNATURE, signature)
+    _write(folder / GOLDEN, make_golden(signature, x, served.engine.predict))
     write_reference(model, splits, folder / REFERENCE)
     details = {
-        "engine": served.signature.engine,
+        "engine": signature.engine,
         "rows": served.parity.rows,
         "difference": served.parity.difference,
         "flips": served.parity.flips,
@@ -78,7 +80,7 @@ def export(model: Model, splits: Splits, folder: Path) -> Exported:
         "pipeline": unkept,
     }
     findings = [*served.parity.findings, compare_paths(served.engine, model, splits.test), _engine(served)]
-    return Exported(folder, served.signature, [*findings, *model.findings], details, model.threshold)
+    return Exported(folder, signature, [*findings, *model.findings], details, model.threshold)
 
 
 def _engine(served: _Served) -> Finding:

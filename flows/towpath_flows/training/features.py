@@ -54,6 +54,7 @@ class Features:
                 threshold=_threshold(spec) if spec.task == "binary" else None,
                 entity=spec.entity,
                 inputs=inputs,
+                sensitive=tuple(sorted(project.sensitive)),
             )
         )
 

@@ -82,11 +82,11 @@ def as_sent(column: Column, served: Any) -> Value:  # noqa: ANN401 (a float32 or
         return None if served == "" and column.nullable else str(served)
     if np.isnan(served):
         return None
-    kinds: dict[str, Callable[[Any], Value]] = {"integer": int, "boolean": bool, "number": _shortest}
+    kinds: dict[str, Callable[[Any], Value]] = {"integer": int, "boolean": bool, "number": shortest}
     return kinds[column.type](served)
 
 
-def _shortest(served: Any) -> float:  # noqa: ANN401 (a float32)
+def shortest(served: Any) -> float:  # noqa: ANN401 (a float32)
     """Return 0.1 for the float32 nearest to it, not the 0.10000000149… that a limit of 0.1 would refuse."""
     return float(np.format_float_scientific(np.float32(served), unique=True))
 

@@ -11,6 +11,19 @@ Engine = Literal["onnx", "native"]
 ColumnType = Literal["number", "integer", "boolean", "string"]
 
 
+def _absent(value: object) -> bool:
+    """Leave out of files what a record does not say, so that records made before a field existed keep their bytes."""
+    return value is None
+
+
+class Seen(Record):
+    """What training saw of one column: the range of its numbers, or its texts where they are few."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+
+
 class Column(Record):
     """One input column as callers send it in JSON; `null` stands for missing."""
 
@@ -21,6 +34,11 @@ class Column(Record):
     maximum: float | None = None
     categories: tuple[str, ...] | None = Field(default=None, description="a closed list; null when any string may come")
     example: float | int | bool | str | None = None
+    seen: Seen | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="what training saw; null when it is unknown, sensitive, or more texts than are worth a list",
+    )
 
 
 class Signature(Record):
@@ -40,6 +58,17 @@ class Signature(Record):
     )
     inputs: Annotated[tuple[Column, ...], Field(min_length=1)]
     engine: Engine = "onnx"
+    sensitive: tuple[str, ...] | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="columns whose values are never written down; null when nobody said, so that any may be one",
+    )
+    deciles: Annotated[tuple[float, ...], Field(min_length=9, max_length=9)] | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="limits between tenths of the answers to rows that were not learned from: probability of the "
+        "second class, or value; null for multiclass",
+    )
 
     @model_validator(mode="after")
     def _columns_are_unique(self) -> Self:
@@ -53,7 +82,7 @@ class Signature(Record):
     def digest(self) -> str:
         """The digest of what callers depend on: task, target, classes, and each input's name, type and limits."""
         contract = self.model_dump(mode="json", include={"task", "target", "classes"})
-        columns = [column.model_dump(mode="json", exclude={"example"}) for column in self.inputs]
+        columns = [column.model_dump(mode="json", exclude={"example", "seen"}) for column in self.inputs]
         return digest_of(contract | {"inputs": columns})
 
     def breaks(self, callers: Self) -> tuple[str, ...]:
