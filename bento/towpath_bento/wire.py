@@ -9,10 +9,10 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from towpath_bento.columns import Blocks, Places
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
 from towpath_bento.problems import ProblemError, explain
 from towpath_gitops.records.signature import Column, Signature
@@ -25,9 +25,9 @@ _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A valid request: columns of shape (rows, 1) as engines take them, and the key it is routed by."""
+    """A valid request: its columns as engines take them, and the key it is routed by."""
 
-    columns: dict[str, NDArray[Any]]
+    columns: Blocks
     rows: int
     entity: str | None
 
@@ -56,11 +56,13 @@ class Codec:
     def __init__(self, signature: Signature) -> None:
         """Make the types that requests are decoded into."""
         self.signature = signature
-        self._fields = [(f"f{i}", column) for i, column in enumerate(signature.inputs)]
+        self._places = Places(signature)
+        inputs = {column.name: column for column in signature.inputs}
+        fields = [(f"f{i}", inputs[name]) for i, name in enumerate((*self._places.numbers, *self._places.texts))]
         row = msgspec.defstruct(
             "Row",
-            [_field(name, column) for name, column in self._fields],
-            rename={name: column.name for name, column in self._fields},
+            [_field(name, column) for name, column in fields],
+            rename={name: column.name for name, column in fields},
             forbid_unknown_fields=True,
             kw_only=True,
             gc=False,
@@ -85,9 +87,8 @@ class Codec:
             decoded: Any = self._decoder.decode(body)
         except _REFUSALS as error:
             raise explain(body, self.signature, error) from error
-        rows = decoded.rows
-        columns = {column.name: _column([getattr(row, name) for row in rows], column) for name, column in self._fields}
-        return Request(columns, len(rows), decoded.entity)
+        rows = [msgspec.structs.astuple(row) for row in decoded.rows]
+        return Request(self._places.fill(rows), len(rows), decoded.entity)
 
     def encode(self, release: str, values: NDArray[Any]) -> bytes:
         """Return the answer for the engine's `values` of shape (rows, k); equal values always have equal bytes."""
@@ -140,11 +141,3 @@ def _type(column: Column) -> Any:  # noqa: ANN401 (a type made at run time)
     low, high = bounds(column)
     # Integers are read as floats, so that 3.0, which many writers make of 3, is one too.
     return Annotated[float, Meta(ge=low, le=high, multiple_of=1 if column.type == "integer" else None)]
-
-
-def _column(values: list[Any], column: Column) -> NDArray[Any]:
-    if column.type != "string":
-        return np.array(values, np.float32).reshape(-1, 1)  # None becomes NaN
-    array = np.empty((len(values), 1), object)
-    array[:, 0] = [value or "" for value in values] if column.nullable else values
-    return array

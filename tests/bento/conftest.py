@@ -37,6 +37,7 @@ COLUMNS = (
     Column(name="city", type="string", nullable=True, categories=CITIES),
     Column(name="note", type="string"),
 )
+BLOCKS = {"numbers": ["distance km", "hour", "holiday"], "texts": ["city", "note"]}
 ROW: dict[str, Any] = {"distance km": 3.5, "hour": 9, "holiday": True, "city": "Gent", "note": "rain"}
 SPARSE: dict[str, Any] = {"distance km": 0, "hour": None, "note": ""}
 
@@ -48,8 +49,11 @@ def signature(task: Task = "binary") -> Signature:
     return Signature(task=task, target="late", classes=classes, threshold=threshold, entity="trip", inputs=COLUMNS)
 
 
-def graph(task: Task, bias: float) -> onnx.ModelProto:
-    """Return a graph: a weighted sum over all columns, missing counted as 0, and what the task makes of it."""
+def graph(task: Task, bias: float, *, apart: bool = False) -> onnx.ModelProto:
+    """Return a graph: a weighted sum over all columns, missing counted as 0, and what the task makes of it.
+
+    It takes all numbers and all texts in an array each, or `apart`, as the graphs of older releases, every column.
+    """
     names = {"distance km": "n0", "hour": "n1", "holiday": "n2"}
     weights = {"binary": [[0.1], [0.2], [0.3], [0.4], [0.5]], "regression": [[1.0], [1.0], [1.0], [1.0], [1.0]]}.get(
         task, [[0.1, 0.2, 0.3]] * 5
@@ -82,24 +86,32 @@ def graph(task: Task, bias: float) -> onnx.ModelProto:
         "multiclass": [helper.make_node("Softmax", ["score"], ["probabilities"], axis=1)],
         "regression": [helper.make_node("Identity", ["score"], ["variable"])],
     }[task]
+    if not apart:
+        nodes = [
+            helper.make_node("Split", [block], names, axis=1, num_outputs=len(names)) for block, names in BLOCKS.items()
+        ] + nodes
     output = "variable" if task == "regression" else "probabilities"
     constants = {"zero": [0.0], "one": [1.0], "bias": [bias], "weights": weights}
     return helper.make_model(
         helper.make_graph(
             nodes,
             "tiny",
-            [
-                helper.make_tensor_value_info(
-                    item.name, TensorProto.STRING if item.type == "string" else TensorProto.FLOAT, [None, 1]
-                )
-                for item in COLUMNS
-            ],
+            [_input(item.name, [item]) for item in COLUMNS] if apart else [_input(*each) for each in _blocks()],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None])],
             [onnx.numpy_helper.from_array(np.array(value, np.float32), name) for name, value in constants.items()],
         ),
         opset_imports=[helper.make_opsetid("", 19), helper.make_opsetid("ai.onnx.ml", 3)],
         ir_version=9,
     )
+
+
+def _blocks() -> Iterator[tuple[str, list[Column]]]:
+    yield from ((block, [item for item in COLUMNS if item.name in names]) for block, names in BLOCKS.items())
+
+
+def _input(name: str, columns: list[Column]) -> onnx.ValueInfoProto:
+    kind = TensorProto.STRING if columns[0].type == "string" else TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, kind, [None, len(columns)])
 
 
 def expected(task: Task, bias: float, rows: list[dict[str, Any]]) -> list[list[float]]:
@@ -138,15 +150,21 @@ class Tiny:
         return LanePointer(release=self.release.id, artifact=self.release.artifact, path=str(self.folder))
 
 
-def make_release(
-    folder: Path, *, bias: float = 0.0, version: int = 1, task: Task = "binary", golden_error: float = 0.0
+def make_release(  # noqa: PLR0913 (what a test may wish for, by name)
+    folder: Path,
+    *,
+    bias: float = 0.0,
+    version: int = 1,
+    task: Task = "binary",
+    golden_error: float = 0.0,
+    apart: bool = False,
 ) -> Tiny:
     """Write an artifact into `folder` and return its release; `golden_error` spoils what its golden requests expect."""
     folder.mkdir(parents=True)
     rows = [ROW, SPARSE]
     numbers = [tuple(value + golden_error for value in row) for row in expected(task, bias, rows)]
     contract = signature(task)
-    onnx.save(graph(task, bias), folder / GRAPH)
+    onnx.save(graph(task, bias, apart=apart), folder / GRAPH)
     (folder / SIGNATURE).write_text(contract.model_dump_json(by_alias=True))
     golden = Golden(cases=(Case(rows=tuple(rows), expected=tuple(numbers)), Case(rows=(ROW,), expected=(numbers[0],))))
     (folder / GOLDEN).write_text(golden.model_dump_json(by_alias=True))

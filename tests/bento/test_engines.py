@@ -38,14 +38,51 @@ def table() -> tuple[Any, dict[str, np.ndarray], np.ndarray]:
     return frame, columns, ((np.nan_to_num(x) > 0.5) ^ (frame["kind"] == "a")).to_numpy().astype(int)
 
 
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_onnx_answers_what_the_graph_says(tiny: Callable[..., Any], task: str) -> None:
-    """The engine's numbers are those computed by hand, one row of them for each request row."""
-    made = tiny(task=task, bias=0.25)
+def test_onnx_answers_what_the_graph_says(tiny: Callable[..., Any], task: str, *, apart: bool) -> None:
+    """The numbers are those computed by hand, from a graph with two inputs and from an older one with one a column."""
+    made = tiny(task=task, bias=0.25, apart=apart)
     case = json.loads((made.folder / "golden.json").read_text())["cases"][0]
     request = Codec(made.signature).decode(json.dumps({"rows": case["rows"]}).encode())
     found = open_engine(made.folder, made.signature).predict(request.columns)
     np.testing.assert_allclose(found, case["expected"], atol=1e-6)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_onnx_takes_columns_one_by_one_as_well(tiny: Callable[..., Any], *, apart: bool) -> None:
+    """Training's columns, each an array of its own in any order, give the very answers of the same request's arrays."""
+    made = tiny(apart=apart)
+    engine = open_engine(made.folder, made.signature)
+    rows = json.loads((made.folder / "golden.json").read_text())["cases"][0]["rows"]
+    request = Codec(made.signature).decode(json.dumps({"rows": rows}).encode())
+    columns = {name: request.columns[name].copy() for name in reversed(list(request.columns))}
+    np.testing.assert_array_equal(engine.predict(columns), engine.predict(request.columns))
+
+
+@pytest.mark.parametrize("name", ["numbers", "x"])
+def test_a_column_may_be_called_like_an_array(tmp_path: Path, name: str) -> None:
+    """A graph with one input is read as what its shape says: that column, or the array of all numbers."""
+    names = ["numbers", "x"]
+    signature = SIGNATURE.model_copy(
+        update={
+            "engine": "onnx",
+            "task": "regression",
+            "inputs": tuple(Column(name=each, type="number") for each in names),
+        }
+    )
+    width = 1 if name == "numbers" else 2
+    given = helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, width])
+    place = onnx.numpy_helper.from_array(np.array([width - 1], np.int64), "place")
+    node = helper.make_node("Gather", ["numbers", "place"], ["y"], axis=1)
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])
+    made = helper.make_graph([node], "g", [given], [answer], [place])
+    onnx.save(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), tmp_path / "model.onnx"
+    )
+    request = Codec(signature).decode(b'{"rows":[{"numbers":1.5,"x":2.5}]}')
+    found = open_engine(tmp_path, signature).predict(request.columns)
+    assert found.tolist() == [[{"numbers": 1.5, "x": 2.5}[name]]]
 
 
 @pytest.mark.parametrize("framework", ["xgboost", "lightgbm"])
@@ -119,13 +156,14 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         open_engine(tmp_path, SIGNATURE.model_copy(update={"engine": "onnx"}))
 
 
-def test_a_graph_of_another_signature_is_refused(tiny: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(("apart", "named"), [(False, "numbers"), (True, "distance km")])
+def test_a_graph_of_another_signature_is_refused(tiny: Callable[..., Any], named: str, *, apart: bool) -> None:
     """A graph whose inputs are not the signature's columns is refused before it could answer nonsense."""
-    made = tiny()
+    made = tiny(apart=apart)
     other = made.signature.model_copy(update={"inputs": made.signature.inputs[1:]})
     with pytest.raises(InvalidFileError, match="does not fit") as caught:
         open_engine(made.folder, other)
-    assert "distance km" in caught.value.why
+    assert named in caught.value.why
 
 
 def test_a_classifier_without_probabilities_is_refused(tmp_path: Path) -> None:

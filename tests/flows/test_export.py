@@ -15,6 +15,7 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+from towpath_bento.columns import Places
 from towpath_bento.engines import open_engine
 from towpath_bento.lane import load as load_lane
 from towpath_flows.data import Splits, load, split, validate
@@ -117,7 +118,20 @@ def test_golden_requests_are_answered_as_written(model: Model, splits: Splits, t
         assert answers.tolist() == [list(expected) for expected in case.expected]
 
 
-NAMES = ["Größe (cm)", "Große.cm", "1", "label", "probabilities"]
+def test_a_graph_takes_two_arrays_whatever_number_of_columns(model: Model, splits: Splits, tmp_path: Path) -> None:
+    """All numbers go in as one input and all texts as another; no node puts columns together that lay so already."""
+    export(model, splits, tmp_path)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    places = Places(model.signature)
+    shapes = {node.name: node.type.tensor_type.shape.dim[1].dim_value for node in graph.input}
+    assert shapes == {"numbers": len(places.numbers), "texts": len(places.texts)}
+    assert min(shapes.values()) > 1
+    joined = [name for node in graph.node if node.op_type == "Concat" for name in node.input]
+    assert "numbers" in joined
+    assert not set(joined) & set(places.numbers)
+
+
+NAMES = ["Größe (cm)", "Große.cm", "1", "texts", "probabilities"]
 
 
 @pytest.mark.parametrize("framework", get_args(Framework))

@@ -1,7 +1,8 @@
 """Engines: what turns columns into numbers. Training proves parity with the very engines that serve.
 
 Columns are arrays of shape (n, 1), one per input of the signature: numbers, integers and booleans as float32 with NaN
-for missing; strings as object arrays of `str` with "" for missing. Answers are float arrays of shape (n, k): binary
+for missing; strings as object arrays of `str` with "" for missing. Those of a request stand side by side in two arrays
+(`towpath_bento.columns`). Answers are float arrays of shape (n, k): binary
 k = 1, the probability of the second class; multiclass k = number of classes; regression k = 1.
 """
 
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from towpath_bento.engines import native, onnx
-from towpath_bento.engines.base import Columns, Engine, EngineModule
+from towpath_bento.engines.base import Engine, EngineModule
 from towpath_gitops.records import signature as records
 
-__all__ = ["ENGINES", "Columns", "Engine", "open_engine"]
+__all__ = ["ENGINES", "Engine", "open_engine"]
 
 ENGINES: Final[dict[records.Engine, EngineModule]] = {"onnx": onnx, "native": native}
 

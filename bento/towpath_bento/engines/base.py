@@ -1,23 +1,24 @@
 """What an engine is, and what a module of this folder offers."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.columns import Columns
 from towpath_gitops.errors import NotFoundError
 from towpath_gitops.records.signature import Signature
-
-Columns = Mapping[str, NDArray[Any]]
 
 
 class Engine(Protocol):
     """A model in memory. Safe to call from several threads."""
 
     def predict(self, columns: Columns) -> NDArray[np.floating[Any]]:
-        """Return an array of shape (n, k) for columns of shape (n, 1), as the package's docstring describes them."""
+        """Return an array of shape (n, k) for columns of shape (n, 1), as the package's docstring describes them.
+
+        `Blocks`, which hold all columns in two arrays, are taken as they are.
+        """
         ...
 
 

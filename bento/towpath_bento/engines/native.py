@@ -7,7 +7,8 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_bento.engines.base import Columns, Engine, needed
+from towpath_bento.columns import Columns
+from towpath_bento.engines.base import Engine, needed
 from towpath_gitops.errors import InvalidFileError, MissingDependencyError, NotFoundError
 from towpath_gitops.records.artifact import PIPELINE
 from towpath_gitops.records.signature import Signature

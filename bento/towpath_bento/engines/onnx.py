@@ -1,12 +1,14 @@
 """The onnx engine: one graph from raw columns to probabilities, in onnxruntime."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_bento.engines.base import Columns, Engine, needed
+from towpath_bento.columns import NUMBERS, TEXTS, Columns, Places
+from towpath_bento.engines.base import Engine, needed
 from towpath_gitops.errors import InvalidFileError, MissingDependencyError
 from towpath_gitops.records.artifact import GRAPH
 from towpath_gitops.records.signature import Signature
@@ -28,18 +30,26 @@ class OnnxEngine:
         Raises:
             InvalidFileError: an input or output of the graph is not what the signature says.
         """
-        _check_inputs(session, signature)
+        self._places = Places(signature)
+        self._inputs = {node.name: node for node in session.get_inputs()}
+        self._blocks = _takes_blocks(self._inputs, self._places)
+        if not self._blocks:
+            _check_inputs(self._inputs, signature)
         self._session = session
-        self._inputs = [node.name for node in session.get_inputs()]
-        self._output = _output_name(session, signature)
+        self._outputs = [_output_name(session, signature)]
         self._binary = signature.task == "binary"
 
     def predict(self, columns: Columns) -> NDArray[np.floating[Any]]:
         """Return (n, k) float32 for columns of shape (n, 1)."""
-        (answer,) = self._session.run([self._output], {name: columns[name] for name in self._inputs})
+        fed = self._joined(columns) if self._blocks else {name: columns[name] for name in self._inputs}
+        (answer,) = self._session.run(self._outputs, fed)
         if self._binary:
             return cast("NDArray[np.floating[Any]]", answer[:, -1:])
         return cast("NDArray[np.floating[Any]]", answer.reshape(len(answer), -1))
+
+    def _joined(self, columns: Columns) -> dict[str, NDArray[Any]]:
+        blocks = self._places.join(columns)
+        return {name: blocks.texts if name == TEXTS else blocks.numbers for name in self._inputs}
 
 
 def open_engine(folder: Path, signature: Signature) -> Engine:
@@ -65,12 +75,24 @@ def open_engine(folder: Path, signature: Signature) -> Engine:
     return OnnxEngine(session, signature)
 
 
-def _check_inputs(session: "InferenceSession", signature: Signature) -> None:
+def _takes_blocks(inputs: Mapping[str, Any], places: Places) -> bool:
+    """Whether a graph takes all columns in two arrays; the graphs of older releases have an input for each column.
+
+    A graph of one column that is called like its array can be read either way, and both mean the same.
+    """
+    types = {NUMBERS: _FLOAT, TEXTS: _STRING}
+    return all(
+        name in types and (node.type, node.shape[1:]) == (types[name], [len(places.columns(name))])
+        for name, node in inputs.items()
+    )
+
+
+def _check_inputs(inputs: Mapping[str, Any], signature: Signature) -> None:
     types = {column.name: _STRING if column.type == "string" else _FLOAT for column in signature.inputs}
     wrong = [
-        f"“{node.name}” is {node.type}, the signature says {types.get(node.name, 'there is no such column')}"
-        for node in session.get_inputs()
-        if types.get(node.name) != node.type
+        f"“{name}” is {node.type}, the signature says {types.get(name, 'there is no such column')}"
+        for name, node in inputs.items()
+        if types.get(name) != node.type
     ]
     if wrong:
         raise InvalidFileError("The graph does not fit the signature", why="; ".join(wrong))

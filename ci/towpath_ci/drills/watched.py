@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from towpath_bento.columns import Places
 from towpath_ci.drills.base import Refusal
 from towpath_ci.drills.stage import MODEL, PRODUCTION, Stage
 from towpath_gitops import layout
@@ -67,11 +68,12 @@ def faulty(stage: Stage) -> Release:
     with TemporaryDirectory(prefix="towpath-drill-") as place:
         folder = Path(place, "artifact")
         shutil.copytree(source, folder)
-        _break(folder / GRAPH)
+        signature = parse_json((folder / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
+        _break(folder / GRAPH, Places(signature))
         training = Training(
             model=MODEL,
             folder=folder,
-            signature=parse_json((folder / SIGNATURE).read_bytes(), Signature, source=SIGNATURE),
+            signature=signature,
             code=stage.repository.head(),
             data=stage.good.data,
             source="a drill",
@@ -82,16 +84,18 @@ def faulty(stage: Stage) -> Release:
         return register(stage.root, training, [])
 
 
-def _break(path: Path) -> None:
+def _break(path: Path, places: Places) -> None:
     """Multiply the answer by the one entry of a list, whose position is 7 where the barge passes more than 29 locks."""
     import onnx  # noqa: PLC0415 (as above)
     from onnx import helper  # noqa: PLC0415 (as above)
 
     model = onnx.load(path)
+    block, place = places.of["locks"]
     for node in model.graph.node:
         node.output[:] = [f"{name}_before" if name == _ANSWER else name for name in node.output]
     model.graph.initializer.extend(
         [
+            helper.make_tensor("drill_place", onnx.TensorProto.INT64, [1], [place]),
             helper.make_tensor("drill_most", onnx.TensorProto.FLOAT, [1], [29.0]),
             helper.make_tensor("drill_far", onnx.TensorProto.INT64, [1], [7]),
             helper.make_tensor("drill_list", onnx.TensorProto.FLOAT, [1], [1.0]),
@@ -99,7 +103,8 @@ def _break(path: Path) -> None:
     )
     model.graph.node.extend(
         [
-            helper.make_node("Greater", ["locks", "drill_most"], ["drill_many"]),
+            helper.make_node("Gather", [block, "drill_place"], ["drill_locks"], axis=1),
+            helper.make_node("Greater", ["drill_locks", "drill_most"], ["drill_many"]),
             helper.make_node("Cast", ["drill_many"], ["drill_number"], to=onnx.TensorProto.INT64),
             helper.make_node("Mul", ["drill_number", "drill_far"], ["drill_position"]),
             helper.make_node("Gather", ["drill_list", "drill_position"], ["drill_one"]),
