@@ -1,10 +1,10 @@
-"""What tests keep from one run to the next, and tools of other languages: in pytest's cache, never in the work tree."""
+"""What tests share: an S3, and what they keep from one run to the next in pytest's cache, never in the work tree."""
 
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -32,6 +32,18 @@ def node(kept: Callable[[str], Path]) -> Path:
     if not place.exists():
         _install(place)
     return place
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Yield the address of S3, played by moto's own server."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 (takes seconds)
+
+    server = ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 def _install(place: Path) -> None:

@@ -6,7 +6,7 @@ from prefect import flow
 from towpath_flows import stages
 
 
-@flow(name="monitor")
+@flow(name="monitor", persist_result=True, result_serializer="json")
 def monitor(since: datetime | None = None, until: datetime | None = None) -> str:
     """Return the folder of the report on the rows from `since` to `until` (default: monitor.window in model.yaml)."""
     project = stages.open_project(clean=False)

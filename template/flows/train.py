@@ -6,7 +6,7 @@ from prefect import flow
 from towpath_flows import stages
 
 
-@flow(name="train")
+@flow(name="train", persist_result=True, result_serializer="json")
 def train(
     since: datetime | None = None, until: datetime | None = None, sample: int | None = None, again: bool = False
 ) -> str | None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -288,18 +288,6 @@ def awkward() -> Callable[..., pd.DataFrame]:
 
 
 BUCKET = "towpath-orders"
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """Yield the address of S3, played by moto's own server."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 (takes seconds)
-
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from towpath_gitops.delivery.registry import Registry
 Render = Callable[..., Path]
 Run = Callable[..., str]
 Ask = Callable[..., Any]
+Worker = Callable[..., AbstractContextManager[Any]]
 
 PATIENCE_S = 240  # for anything that a server or a worker does in its own time
 # A run that waits for its turn asks again after 2 s, and the turn of one that died is free after half a minute.
@@ -34,6 +36,19 @@ IMPATIENT = {
     "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",
     "PREFECT_WORKER_QUERY_SECONDS": "1",
 }
+RESULTS = "towpath-results"
+BLOCK = """\
+import sys
+from prefect_aws import AwsClientParameters, AwsCredentials, S3Bucket
+
+credentials = AwsCredentials(
+    aws_access_key_id="testing",
+    aws_secret_access_key="a-secret-of-tests",
+    region_name="us-east-1",
+    aws_client_parameters=AwsClientParameters(endpoint_url=sys.argv[1]),
+)
+S3Bucket(bucket_name=sys.argv[2], credentials=credentials).save("results")
+"""
 STEPS = """\
 import asyncio, sys, yaml
 from prefect.deployments.steps.core import run_steps
@@ -106,6 +121,29 @@ def deployed(run: Run, ask: Ask) -> dict[str, str]:
     return {found["name"]: found["id"] for found in ask("deployments/filter", {})}
 
 
+@pytest.fixture(scope="module")
+def results(environment: dict[str, str], s3_server: str) -> Callable[[], list[Any]]:
+    """Return a function that reads the results which flows left in a bucket: a Prefect block names it."""
+    import boto3  # noqa: PLC0415 (takes seconds)
+
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "a-secret-of-tests"}
+    client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket=RESULTS)
+    subprocess.run([sys.executable, "-c", BLOCK, s3_server, RESULTS], env=environment, check=True)
+
+    def read() -> list[Any]:
+        found = client.list_objects_v2(Bucket=RESULTS).get("Contents", [])
+        return [json.load(client.get_object(Bucket=RESULTS, Key=each["Key"])["Body"]) for each in found]
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def worker(root: Path, environment: dict[str, str]) -> Worker:
+    """Return what lets a worker run for a while; it keeps the results of flows in S3."""
+    return partial(a_worker, root, environment | {"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "s3-bucket/results"})
+
+
 @contextmanager
 def a_worker(root: Path, environment: dict[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
     """Let a worker of the repository's pool run, and end it with whatever it has started."""
@@ -166,10 +204,13 @@ def test_each_deployment_has_a_schedule_from_which_runs_are_made(
     wait_for("A scheduled run of each", scheduled, root)
 
 
-def test_an_event_starts_one_run_at_a_time_and_a_died_one_begins_again(
-    root: Path, deployed: dict[str, str], ask: Ask, environment: dict[str, str], run: Run
+def test_an_event_starts_one_run_at_a_time_and_a_died_one_begins_again(  # noqa: PLR0913, PLR0917 (all that is deployed)
+    root: Path, deployed: dict[str, str], ask: Ask, worker: Worker, results: Callable[[], list[Any]], run: Run
 ) -> None:
-    """Of three trainings (drift, a person, the rescue of the first, which is killed) one registers, none overlap."""
+    """Of three trainings (drift, a person, the rescue of the first, which is killed) one registers, none overlap.
+
+    Each that ended has left in S3 which release came of it, for whatever runs next.
+    """
     train = deployed["flights-train"]
     drifted = {
         "event": "towpath.monitor.drifted",
@@ -179,7 +220,7 @@ def test_an_event_starts_one_run_at_a_time_and_a_died_one_begins_again(
     }
     ask("events", [drifted])
     (first,) = wait_for("A run by the event", lambda: runs_of(ask, train), root)
-    with a_worker(root, environment):
+    with worker():
         pid = wait_for("The start of the first", lambda: started(ask, first["id"]), root)
         os.kill(pid, signal.SIGSTOP)  # a quick machine would have trained before the second comes to wait
         second = ask(f"deployments/{train}/create_flow_run", {})  # now, since a worker takes waiting runs in any order
@@ -193,6 +234,7 @@ def test_an_event_starts_one_run_at_a_time_and_a_died_one_begins_again(
     ends = sorted((each["start_time"], each["end_time"]) for each in runs_of(ask, train) if each["start_time"])
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(ends))
     (release,) = _versions(root)
+    assert results() == [release.id] * 2
     assert f"Nothing has changed since {release}" in " ".join(run(sys.executable, "-m", "towpath_ci", "train").split())
 
 
@@ -245,9 +287,9 @@ def test_what_ran_on_a_machine_that_died_is_trained_by_the_next_worker(
     commit(root)
     known = len(runs_of(ask, train))
     first = ask(f"deployments/{train}/create_flow_run", {})
-    with a_worker(root, environment) as worker:
+    with a_worker(root, environment) as killed:
         pid = wait_for("The start", lambda: working(ask, first["id"]), root)
-        os.kill(worker.pid, signal.SIGKILL)
+        os.kill(killed.pid, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
     with a_worker(root, environment):
         rescue = wait_for("The rescue", lambda: runs_of(ask, train)[known + 1 :], root)
