@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from towpath_flows.text_spec import TextSpec
 from towpath_flows.training_spec import ColumnName
 from towpath_flows.units import Moment, Share
 from towpath_gitops.records.base import Duration, Name, Record
@@ -51,6 +52,7 @@ class FileSource(Record):
     """One Parquet, CSV or JSON-lines file, or a folder of such files."""
 
     file: RelativePath = Field(description="path from the repository's root")
+    csv: TextSpec = TextSpec()
 
 
 class S3Source(Record):
@@ -61,6 +63,7 @@ class S3Source(Record):
     credentials: Name | None = Field(
         default=None, description="a Prefect block of type AwsCredentials; default: AWS's own chain, as the environment"
     )
+    csv: TextSpec = TextSpec()
 
     @model_validator(mode="after")
     def _has_one_block(self) -> Self:

@@ -14,7 +14,10 @@ from typing import Any, Final
 import pandas as pd
 
 from towpath_flows.data.sources import read_whole
+from towpath_flows.data.sources.files import SEPARATED, find
+from towpath_flows.data.sources.separated import spelled
 from towpath_flows.inference.columns import Column, examine
+from towpath_flows.inference.dialect import Dialect, sniff
 from towpath_flows.inference.model_file import Names, draft, model_text, told
 from towpath_flows.inference.naming import class_name, one_line
 from towpath_flows.inference.roles import Roles, cast
@@ -22,6 +25,7 @@ from towpath_flows.inference.schema_file import schema_text
 from towpath_flows.inference.trial import Trial, attempt, refuse_few
 from towpath_flows.project import Project
 from towpath_flows.spec import SPEC, ModelSpec
+from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import ConflictError, DataContractError, InvalidFileError, NotFoundError
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.parsing import load_yaml, parse_yaml
@@ -66,12 +70,13 @@ def infer(root: Path, file: Path, wishes: Wishes) -> Inference:
         InvalidFileError: the answers that the repository was made with cannot be read.
     """
     source, place = _placed(root, file)
-    frame = _read(file)
+    dialect = _dialect(source)
+    frame = _read(file, dialect.text)
     target = _column(frame, wishes.target)
     refuse_few(frame[target])
-    names = _names(root, place)
-    spelled = _spelled(file, frame)
-    columns = [examine(name, frame[name], spelled.get(name)) for name in frame.columns]
+    names = _names(root, place, dialect.text)
+    as_text = _spelled(source, frame, dialect.text)
+    columns = [examine(name, frame[name], as_text.get(name)) for name in frame.columns]
     roles = cast(columns, frame[target], wishes.task, wishes.time)
     _refuse_nothing_to_learn(roles)
     roles, trial = _tried(names, roles, source)
@@ -84,7 +89,11 @@ def infer(root: Path, file: Path, wishes: Wishes) -> Inference:
     }
     parse_yaml(files[SPEC], ModelSpec, source=SPEC)
     return Inference(
-        files, roles, trial, (*roles.doubts, *told(roles, trial)), None if source.is_relative_to(root) else place
+        files,
+        roles,
+        trial,
+        (*dialect.doubts, *roles.doubts, *told(roles, trial)),
+        None if source.is_relative_to(root) else place,
     )
 
 
@@ -159,39 +168,44 @@ def _refuse_nothing_to_learn(roles: Roles) -> None:
     )
 
 
-def _read(file: Path) -> pd.DataFrame:
-    source = file.resolve()
-    if source.suffix == ".csv" and source.is_file():
-        _refuse_other_text(source, str(file))
-    frame = read_whole(source)
+def _read(file: Path, text: TextSpec) -> pd.DataFrame:
+    frame = read_whole(file.resolve(), text)
     if frame.empty:
         raise DataContractError(f"{file} holds no rows", hint="Write it again, with a row or more.")
     if len(frame.columns) == 1:
         raise DataContractError(
             f"{file} has a single column, {str(frame.columns[0])[:60]!r}",
-            why="A target and something to learn from are two.",
+            why="A target and something to learn from are two; fields lie between commas, semicolons, tabs or bars.",
             hint="Name a table with more columns.",
         )
     return frame
 
 
-def _refuse_other_text(source: Path, name: str) -> None:
-    """Refuse what is no CSV of commas in UTF-8: training reads nothing else."""
-    with source.open("rb") as opened:
-        start = opened.read(2**16)
-    try:
-        header = start[: start.rfind(b"\n") + 1].decode("utf-8").partition("\n")[0]
-    except UnicodeDecodeError as error:
+def _dialect(source: Path) -> Dialect:
+    """Return how the table is written: of a folder, as each of its files of separated text is.
+
+    Raises:
+        DataContractError: they differ; model.yaml can only tell one way.
+    """
+    files = [path for path in find(source, source.name) if path.suffix in SEPARATED and path.stat().st_size]
+    found = {path.name: sniff(path) for path in files}
+    texts = {dialect.text.model_copy(update={"missing": ()}): name for name, dialect in found.items()}
+    if len(texts) > 1:
+        (one, first), (other, second), *_ = texts.items()
         raise DataContractError(
-            f"{name} is not written in UTF-8", why=str(error), hint="Write it again as UTF-8, or as Parquet."
-        ) from error
-    other = next((mark for mark in (";", "\t", "|") if mark in header and "," not in header), None)
-    if other:
-        raise DataContractError(
-            f"{name} seems to be separated by {other!r}",
-            why=f"Its first line is {header.strip()[:80]!r}; the columns of a CSV file are separated by commas.",
-            hint="Write it again with commas, or as Parquet.",
+            f"{first} and {second} are written differently",
+            why=f"{_in_words(one)}; {_in_words(other)}.",
+            hint="Write the files of a folder in the same way, or as Parquet.",
         )
+    marks = sorted({mark for dialect in found.values() for mark in dialect.text.missing})
+    doubts = dict.fromkeys(doubt for dialect in found.values() for doubt in dialect.doubts)
+    return Dialect(next(iter(texts), TextSpec()).model_copy(update={"missing": tuple(marks)}), tuple(doubts))
+
+
+def _in_words(text: TextSpec) -> str:
+    return ", ".join(
+        f"{name} {value!r}" for name, value in text.plain().items() if name not in {"missing", "usual_marks"}
+    )
 
 
 def _column(frame: pd.DataFrame, target: str) -> str:
@@ -207,15 +221,13 @@ def _column(frame: pd.DataFrame, target: str) -> str:
     )
 
 
-def _spelled(file: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return columns of whole numbers as the text of a CSV file spells them: as many rows as show it."""
-    if file.suffix != ".csv":
+def _spelled(source: Path, frame: pd.DataFrame, text: TextSpec) -> dict[str, Any]:
+    """Return columns of whole numbers as a file of separated text spells them: as many rows as show it."""
+    if source.suffix not in SEPARATED or source.is_dir():
         return {}
     whole = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name]) and _is_whole(frame[name])]
-    if not whole:
-        return {}
-    text = pd.read_csv(file, usecols=whole, dtype=str, nrows=SPELLED_ROWS)
-    return {name: text[name] for name in whole if name in text}
+    found = spelled(source, text, whole, SPELLED_ROWS) if whole else pd.DataFrame()
+    return {name: found[name] for name in found}
 
 
 def _is_whole(values: "pd.Series[Any]") -> bool:
@@ -224,7 +236,7 @@ def _is_whole(values: "pd.Series[Any]") -> bool:
     return pd.api.types.is_integer_dtype(values) or bool((values.dropna() % 1 == 0).all())
 
 
-def _names(root: Path, place: str) -> Names:
+def _names(root: Path, place: str, text: TextSpec) -> Names:
     """Return what the repository's answers say, and where there are none what its folders suggest."""
     path = root / ANSWERS
     answers = load_yaml(path.read_text(encoding="utf-8"), source=ANSWERS) if path.is_file() else {}
@@ -235,7 +247,7 @@ def _names(root: Path, place: str) -> Names:
     model = str(answers.get("model", plain))
     package = str(answers.get("package", packages[0] if packages else plain))
     frameworks = tuple(map(str, answers.get("frameworks", ("xgboost", "lightgbm"))))
-    return Names(model, package, class_name(model), place, frameworks)
+    return Names(model, package, class_name(model), place, frameworks, text)
 
 
 def _tried(names: Names, roles: Roles, source: Path) -> tuple[Roles, Trial]:

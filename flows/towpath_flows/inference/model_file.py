@@ -10,6 +10,7 @@ from towpath_flows.data_spec import QualitySpec
 from towpath_flows.inference.naming import comment, one_line, yaml_scalar
 from towpath_flows.inference.roles import Roles
 from towpath_flows.inference.trial import Trial
+from towpath_flows.text_spec import TextSpec
 
 MOST_EXPLAINED: Final = 200  # excluded columns, each with a line and its reason; more stand in one list
 _REPEATED: Final = {
@@ -20,6 +21,11 @@ _FEWER: Final = 0.8  # of the rows of a small table that must be there next time
 _MOST_NAMED: Final = 5  # columns in one sentence
 _CERTAIN: Final = 0.99  # of one class, from which no limit below 1 is left
 _MANY_CELLS: Final = 5_000_000  # rows times columns from which fewer trials are worth their time
+_WHAT: Final = {
+    "decimal": " # before the decimals of a number",
+    "thousands": " # between groups of three digits",
+    "missing": " # means that there is no value, besides nothing, NA, NaN, null and their like",
+}
 _HEAD: Final = """\
 # yaml-language-server: $schema=.towpath/schemas/model.json
 # What is trained, how it is judged and how it is watched. `towpath infer` wrote it from {rows:,} rows of the table;
@@ -30,13 +36,14 @@ _HEAD: Final = """\
 
 @dataclass(frozen=True)
 class Names:
-    """What the repository calls things: the model, its package, the class of its schema, the file, the libraries."""
+    """What the repository calls things: model, package, the schema's class, the file and its dialect, the libraries."""
 
     model: str
     package: str
     schema: str
     file: str
     frameworks: tuple[str, ...]
+    text: TextSpec
 
 
 def draft(names: Names, roles: Roles) -> str:
@@ -84,9 +91,29 @@ def _excluded(roles: Roles) -> list[str]:
 
 def _sources(names: Names) -> list[str]:
     return [
-        f"data:\n  train: {{file: {yaml_scalar(names.file)}}}\n",
+        *_file(names),
         f"schema: {names.package}.schema:{names.schema}",
         f"# features: {names.package}.features:build # a scikit-learn transformer; without it one is derived",
+    ]
+
+
+def _file(names: Names) -> list[str]:
+    told = names.text.model_dump(exclude_defaults=True)
+    if not told:
+        return [f"data:\n  train: {{file: {yaml_scalar(names.file)}}}\n"]
+    marks = (
+        {"missing": f"[{', '.join(yaml_scalar(mark) for mark in told.pop('missing', ()))}]"}
+        if names.text.missing
+        else {}
+    )
+    written = {name: "tab" if value == "\t" else yaml_scalar(value) for name, value in told.items()} | marks
+    return [
+        "data:",
+        "  train:",
+        f"    file: {yaml_scalar(names.file)}",
+        "    csv: # how it is written: see that the numbers and letters in it are read right",
+        *(f"      {name}: {value}{_WHAT.get(name, '')}" for name, value in written.items()),
+        "",
     ]
 
 

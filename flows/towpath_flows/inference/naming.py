@@ -49,7 +49,7 @@ def _is_taken(name: str) -> bool:
 
 
 def _like(name: str) -> str:
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.replace("ß", "ss"))
     plain = unicodedata.normalize("NFKD", spaced).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:_LONGEST]
     return words if words[:1].isalpha() else f"column_{words}".rstrip("_")

@@ -17,6 +17,7 @@ from towpath_flows.data.sources import duckdb, files, s3, sql
 from towpath_flows.data.sources.base import Input, Part, Request, Source, Table, digest_frame
 from towpath_flows.data_spec import Data, FileSource, Window
 from towpath_flows.project import Project
+from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import DataContractError, InvalidFileError
 
 __all__ = ["SOURCES", "Input", "Source", "Table", "digest_frame", "exact_window", "load", "read_whole"]
@@ -60,15 +61,15 @@ def load(project: Project, *, since: datetime | None = None, until: datetime | N
     return Table(whole, digest_frame(whole), source, window.bounds, tuple(inputs), tuple(available), size)
 
 
-def read_whole(file: Path) -> pd.DataFrame:
-    """Return every row and column of a file that no model.yaml names yet.
+def read_whole(file: Path, text: TextSpec) -> pd.DataFrame:
+    """Return every row and column of a file that no model.yaml names yet; `text` is how it is written.
 
     Raises:
         NotFoundError: there is no such file.
         DataContractError: it cannot be read as a table.
     """
     everything = Request(file.parent, None, frozenset(), None, None, None, sys.maxsize)
-    parts = files.read(FileSource(file=file.name), everything, lambda _: None)
+    parts = files.read(FileSource(file=file.name, csv=text), everything, lambda _: None)
     return _joined([part.frame for part in parts])
 
 

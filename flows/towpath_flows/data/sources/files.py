@@ -1,4 +1,4 @@
-"""Parquet, CSV and JSON lines: one file, or every such file of a folder in the order of their names."""
+"""Parquet, separated text and JSON lines: one file, or every such file of a folder in the order of their names."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import pandas as pd
 
+from towpath_flows.data.sources import separated
 from towpath_flows.data.sources.base import BATCH_ROWS, Input, Part, Request, at_utc
+from towpath_flows.data.sources.separated import Piece
 from towpath_flows.data_spec import FileSource
+from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import DataContractError, NotFoundError
 from towpath_gitops.records.base import digest_file
-
-Piece = tuple[pd.DataFrame, tuple[str, ...]]  # rows, and the names of all columns of the file
 
 
 def describe(spec: FileSource) -> str:
@@ -25,7 +26,7 @@ def read(spec: FileSource, request: Request, note: Callable[[Input], None]) -> I
     """Yield the rows of each file in pieces; see `towpath_flows.data.sources.base.Source`."""
     for path in find(request.root / spec.file, spec.file):
         name = path.relative_to(request.root).as_posix() if path.is_relative_to(request.root) else str(path)
-        yield from read_file(path, name, request)
+        yield from read_file(path, name, request, spec.csv)
         note(Input(name, digest_file(path), path.stat().st_size))
 
 
@@ -56,8 +57,10 @@ def find(path: Path, name: str) -> list[Path]:
     return [path]
 
 
-def read_file(path: Path, name: str, request: Request) -> Iterator[Part]:
+def read_file(path: Path, name: str, request: Request, text: TextSpec) -> Iterator[Part]:
     """Yield the rows of one file in pieces, one at least; rows are counted on through them.
+
+    `text` says how it is written, where it is separated text.
 
     Raises:
         DataContractError: it is empty, cannot be read, or has two columns of the same name.
@@ -66,12 +69,16 @@ def read_file(path: Path, name: str, request: Request) -> Iterator[Part]:
         raise DataContractError(
             f"{name} is empty", why="It holds no bytes.", hint="Write it again, with a row or more."
         )
-    pieces = READERS[path.suffix](path, request)
+    pieces = READERS[path.suffix](path, request, text)
     while True:
         try:
             frame, available = next(pieces)
         except StopIteration:
             return
+        except DataContractError:
+            raise
+        except UnicodeError as error:
+            raise _other_letters(name, text, error) from error
         except Exception as error:
             # Each library fails on a damaged file in ways of its own, without a common base.
             raise DataContractError(
@@ -82,7 +89,15 @@ def read_file(path: Path, name: str, request: Request) -> Iterator[Part]:
         yield Part(name, frame, available)
 
 
-def _parquet(path: Path, request: Request) -> Iterator[Piece]:
+def _other_letters(name: str, text: TextSpec, error: UnicodeError) -> DataContractError:
+    return DataContractError(
+        f"{name} is not written in {text.encoding}",
+        why=str(error),
+        hint="Name its encoding in model.yaml (`csv: {encoding: cp1252}` beside `file`), or write it again as UTF-8.",
+    )
+
+
+def _parquet(path: Path, request: Request, _: TextSpec) -> Iterator[Piece]:
     """Read only the columns that are asked for; row groups outside the window are not even opened."""
     import pyarrow as pa  # noqa: PLC0415 (heavy)
     import pyarrow.dataset as ds  # noqa: PLC0415 (as above)
@@ -125,20 +140,7 @@ def _window(column: Any, kind: Any, request: Request) -> Any:  # noqa: ANN401 (a
     return last if first is None else first if last is None else first & last
 
 
-def _csv(path: Path, request: Request) -> Iterator[Piece]:
-    """Read with the types that the values suggest, except for text: `007` and `1e5` stay what they are."""
-    header = tuple(pd.read_csv(path, nrows=1, header=None, dtype=str).iloc[0].fillna(""))
-    if len(set(header)) != len(header):
-        yield pd.DataFrame(), header
-        return
-    columns = request.chosen(header)
-    texts = {name: str for name in columns if name in request.strings}
-    with pd.read_csv(path, usecols=columns, dtype=texts, low_memory=False, chunksize=BATCH_ROWS) as chunks:
-        for chunk in chunks:
-            yield chunk, header
-
-
-def _json_lines(path: Path, request: Request) -> Iterator[Piece]:
+def _json_lines(path: Path, request: Request, _: TextSpec) -> Iterator[Piece]:
     """Read with Python's own parser: pandas' guesses which columns are dates by their names."""
     with path.open(encoding="utf-8") as lines:
         numbered = (json.loads(line) for line in lines if line.strip())
@@ -151,9 +153,11 @@ def _json_lines(path: Path, request: Request) -> Iterator[Piece]:
             yield pd.DataFrame(rows, index=index, columns=columns), tuple(names)
 
 
-READERS: Final[dict[str, Callable[[Path, Request], Iterator[Piece]]]] = {
+SEPARATED: Final = frozenset({".csv", ".tsv"})
+READERS: Final[dict[str, Callable[[Path, Request, TextSpec], Iterator[Piece]]]] = {
     ".parquet": _parquet,
-    ".csv": _csv,
+    ".csv": separated.read,
+    ".tsv": separated.read,
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
 }

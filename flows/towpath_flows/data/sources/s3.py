@@ -35,7 +35,7 @@ def read(spec: S3Source, request: Request, note: Callable[[Input], None]) -> Ite
         for each in _keys(client, bucket, key, spec.s3):
             name, path = f"s3://{bucket}/{each}", folder / f"object{PurePosixPath(each).suffix}"
             _download(client, bucket, each, path)
-            yield from read_file(path, name, request)
+            yield from read_file(path, name, request, spec.csv)
             note(Input(name, digest_file(path), path.stat().st_size))
             path.unlink()
 

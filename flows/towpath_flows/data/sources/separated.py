@@ -1,0 +1,114 @@
+"""Separated text: a header, and as many fields in every row, in the dialect that model.yaml tells."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from towpath_flows.data.sources.base import BATCH_ROWS, Request
+from towpath_flows.text_spec import TextSpec
+from towpath_gitops.errors import DataContractError
+
+_FEW: Final = 20  # fields of a line that a message shows
+
+Piece = tuple[pd.DataFrame, tuple[str, ...]]  # rows, and the names of all columns of the file
+
+
+def read(path: Path, request: Request, text: TextSpec) -> Iterator[Piece]:
+    """Yield rows with the types that the values suggest, except for text: `007` and `1e5` stay what they are.
+
+    Every column is read, though few be wanted: of chosen ones pandas does not notice that a row has more fields than
+    the header, and would drop what is too many.
+
+    Raises:
+        DataContractError: the rows have more fields than the header.
+    """
+    header = names(path, text)
+    if len(set(header)) != len(header):
+        yield pd.DataFrame(), header
+        return
+    columns = request.chosen(header)
+    texts = {name: str for name in columns if name in request.strings}
+    kept = request.strings | {request.time}
+    with pd.read_csv(
+        path,
+        names=header,
+        header=0,
+        index_col=False,
+        dtype=texts,
+        low_memory=False,
+        chunksize=BATCH_ROWS,
+        **text.reading,
+    ) as chunks:
+        for chunk in chunks:
+            yield _ungrouped(chunk[columns], text, kept), header
+
+
+def names(path: Path, text: TextSpec) -> tuple[str, ...]:
+    """Return the names of all columns; one without a name is called as pandas calls it, `Unnamed: 0`.
+
+    Raises:
+        DataContractError: the first row has more fields than the header.
+    """
+    with path.open(encoding=text.codec, newline="") as opened:
+        lines = filter(None, csv.reader(opened, delimiter=text.separator, quotechar=text.quote))
+        header, first = next(lines, []), next(lines, [])
+    if len(first) > len(header):
+        raise DataContractError(
+            f"{path.name} has {len(header)} names of columns and {len(first)} fields in the first row",
+            why=f"The header is {_shown(header)}; nobody knows which field has no name.",
+            hint="Give each a name, also the numbers of rows; a row ends without a separator. See `csv` in model.yaml.",
+        )
+    return tuple(name or f"Unnamed: {place}" for place, name in enumerate(header))
+
+
+def spelled(path: Path, text: TextSpec, columns: list[str], rows: int) -> pd.DataFrame:
+    """Return the first rows of some columns as their text spells them, numbers with a point and without groups."""
+    found = pd.read_csv(
+        path, names=names(path, text), header=0, index_col=False, usecols=columns, dtype=str, nrows=rows, **text.reading
+    )
+    if text.decimal == "." and text.thousands is None:
+        return found
+    return found.apply(lambda column: column.map(lambda value: _plain(value, text), na_action="ignore"))
+
+
+def number(text: TextSpec) -> re.Pattern[str]:
+    """Return the pattern of a number in this dialect."""
+    point, group = re.escape(text.decimal), re.escape(text.thousands or "")
+    whole = rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)" if group else r"\d+"
+    return re.compile(rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*")
+
+
+def _plain(value: str, text: TextSpec) -> str:
+    joined = value.replace(text.thousands, "") if text.thousands else value
+    return joined.replace(text.decimal, ".")
+
+
+def _ungrouped(frame: pd.DataFrame, text: TextSpec, kept: frozenset[str | None] | set[str | None]) -> pd.DataFrame:
+    """Make numbers of columns whose every value is one, with groups of digits; of no date, code or mixture."""
+    if text.thousands is None:
+        return frame
+    pattern = number(text)
+    grouped = {
+        name: _joined(frame[name], text) for name in frame if name not in kept and _are_all(frame[name], pattern)
+    }
+    return frame.assign(**grouped) if grouped else frame
+
+
+def _are_all(values: Any, pattern: re.Pattern[str]) -> bool:  # noqa: ANN401 (pandas is not typed here)
+    known = values.dropna()
+    if pd.api.types.is_numeric_dtype(values.dtype) or known.empty:
+        return False
+    return all(isinstance(value, str) and pattern.fullmatch(value) for value in pd.unique(known))
+
+
+def _joined(values: Any, text: TextSpec) -> Any:  # noqa: ANN401 (as above)
+    return pd.to_numeric(values.map(lambda value: _plain(value, text), na_action="ignore"))
+
+
+def _shown(fields: list[str]) -> str:
+    more = f" and {len(fields) - _FEW} more" if len(fields) > _FEW else ""
+    return ", ".join(fields[:_FEW]) + more

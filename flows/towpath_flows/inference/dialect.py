@@ -1,0 +1,179 @@
+"""How a file of separated text is written: its letters, its separator, its numbers, and what means missing in it.
+
+Python's own `csv.Sniffer` counts letters, also those in quoted text, and gives up on short tables; here each separator
+is tried by `csv.reader` itself, and the one that gives all lines the same number of fields is taken.
+"""
+
+import codecs
+import csv
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, get_args
+
+from towpath_flows.inference.figures import figures
+from towpath_flows.inference.naming import one_line
+from towpath_flows.text_spec import Separator, TextSpec
+from towpath_gitops.errors import DataContractError
+
+_SAMPLE_BYTES: Final = 2**20
+_FOREIGN_BYTES: Final = 2**16  # of lines with other letters than ASCII's, from which an encoding is guessed
+_LINES: Final = 5_000
+_MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_WORDS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+
+Rows = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a file was found to be written in; `doubts` are sentences about what an owner should look at."""
+
+    text: TextSpec
+    doubts: tuple[str, ...] = ()
+
+
+def sniff(path: Path) -> Dialect:
+    """Return the dialect of a file of separated text.
+
+    Raises:
+        DataContractError: it is in no encoding that can be told.
+    """
+    encoding, doubts = _encoding(path)
+    sample = _sample(path, encoding)
+    separator, quote, rows = _separated(sample)
+    doubts += _uneven(path.name, separator, rows)
+    found = figures(rows, is_continental=separator == ";")
+    text = found.text.model_copy(update={"separator": separator, "encoding": encoding, "quote": quote})
+    return Dialect(text, (*doubts, *found.doubts))
+
+
+def _encoding(path: Path) -> tuple[str, list[str]]:
+    """Return UTF-8 where every byte fits it or a byte order mark says so, else the likeliest, and a doubt."""
+    with path.open("rb") as opened:
+        start = opened.read(_SAMPLE_BYTES)
+    told = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    if told is not None:
+        return told, []
+    if b"\0" in start:
+        return _wide(path.name, start), []
+    if _is_utf_8(path):
+        return "utf-8", []
+    return _guessed(path)
+
+
+def _wide(name: str, start: bytes) -> str:
+    """Tell UTF-16 without a mark by the side on which the empty halves of ASCII letters lie."""
+    halves = {"utf-16-be": start[0::2].count(0), "utf-16-le": start[1::2].count(0)}
+    found = max(halves, key=lambda each: halves[each])
+    if halves[found] < len(start) / 8:
+        raise DataContractError(
+            f"{name} holds bytes of zero, which no text does",
+            why="It may be damaged, or no file of separated text at all.",
+            hint="Write it again as UTF-8, or as Parquet.",
+        )
+    return found
+
+
+def _is_utf_8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as opened:
+        try:
+            while block := opened.read(_SAMPLE_BYTES):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _guessed(path: Path) -> tuple[str, list[str]]:
+    """Guess from the lines that hold other letters than ASCII's; of equals, what Windows writes in the West."""
+    from charset_normalizer import from_bytes  # noqa: PLC0415 (only here)
+
+    foreign = _foreign(path)
+    found = from_bytes(foreign)
+    best = found.best()
+    if best is None:
+        raise DataContractError(
+            f"{path.name} is written in no encoding that can be told",
+            why="It is not UTF-8, and no other gives words.",
+            hint="Write it again as UTF-8, or as Parquet.",
+        )
+    fit = {
+        name for match in found if match.chaos <= best.chaos for name in (match.encoding, *match.could_be_from_charset)
+    }
+    encoding = "cp1252" if "cp1252" in fit and _decodes(path, "cp1252") else best.encoding
+    words = next((word for word in foreign.decode(encoding, errors="replace").split() if not word.isascii()), "")
+    said = f"it is taken for {encoding}, in which it says {one_line(words, 30)!r}"
+    return encoding, [f"{path.name} is not UTF-8; {said}. Is that right?"]
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    try:
+        with path.open(encoding=encoding) as opened:
+            while opened.read(_SAMPLE_BYTES):
+                pass
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _foreign(path: Path) -> bytes:
+    taken, size = [], 0
+    with path.open("rb") as lines:
+        for line in lines:
+            if not line.isascii():
+                taken.append(line)
+                size += len(line)
+            if size > _FOREIGN_BYTES:
+                break
+    return b"".join(taken)
+
+
+def _sample(path: Path, encoding: str) -> str:
+    """Return the beginning of a file, up to the end of a line."""
+    with path.open(encoding=TextSpec(encoding=encoding).codec, newline="") as opened:
+        text = opened.read(_SAMPLE_BYTES)
+        more = bool(opened.read(1))
+    return text[: text.rfind("\n") + 1] if more and "\n" in text else text
+
+
+def _separated(sample: str) -> tuple[Separator, str, Rows]:
+    """Return the separator and quote by which most lines have as many fields as the first, and the fields."""
+    tried = [
+        (separator, quote, _rows(sample, separator, quote)) for quote in ('"', "'") for separator in get_args(Separator)
+    ]
+    return max(tried, key=_evenness)
+
+
+def _evenness(tried: tuple[Separator, str, Rows]) -> tuple[float, float, int]:
+    """How well it fits: alike lines, fields without quotes left around them, many fields; a single one is none."""
+    _, _, rows = tried
+    width = len(rows[0]) if rows else 0
+    if width < 2:  # noqa: PLR2004 (one field needs no separator)
+        return 0.0, 0.0, 0
+    alike = sum(len(row) == width for row in rows) / len(rows)
+    bare = sum(not _is_quoted(field) for field in rows[0]) / width
+    return round(alike, 2), bare, width
+
+
+def _is_quoted(field: str) -> bool:
+    return len(field) > 1 and field[0] == field[-1] and field[0] in "\"'"
+
+
+def _rows(sample: str, separator: str, quote: str) -> Rows:
+    try:
+        found = csv.reader(sample.splitlines(keepends=True), delimiter=separator, quotechar=quote)
+        return list(islice(filter(None, found), _LINES))
+    except csv.Error:  # a field without end: the quote is another
+        return []
+
+
+def _uneven(name: str, separator: str, rows: Rows) -> list[str]:
+    width = len(rows[0]) if rows else 0
+    other = [place for place, row in enumerate(rows) if len(row) != width]
+    if not other or width < 2:  # noqa: PLR2004 (as above)
+        return []
+    many = f"{len(other):,} of {len(rows):,} lines have another number of fields than the first, which has {width}"
+    return [f"{name} seems to be separated by {_WORDS[separator]}, but {many}."]
