@@ -19,6 +19,7 @@ SCHEMAS: Final[dict[str, str]] = {
     "release": "towpath_gitops.records.release:Release",
     "decision": "towpath_gitops.promotion.decision:Decision",
     "evidence": "towpath_gitops.records.evidence:Evidence",
+    "load": "towpath_gitops.records.load:LoadFigures",
     "lineage": "towpath_gitops.records.lineage:Lineage",
     "signature": "towpath_gitops.records.signature:Signature",
     "golden": "towpath_gitops.records.golden:Golden",

@@ -5,8 +5,12 @@ from typing import Annotated, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, StringConstraints, model_validator
 
 from towpath_flows.training_spec import ColumnName, Direction, Reference
-from towpath_flows.units import Fraction, Share
+from towpath_flows.units import Excess, Fraction, Share
 from towpath_gitops.records.base import Duration, Line, Name, Record
+from towpath_gitops.records.load import MOST_ROUNDS, Shape
+from towpath_gitops.records.load_gates import FEWEST_ROUNDS
+
+_SHORTEST_S = 0.2  # of a stretch of a load test
 
 Script = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]+\.py$")]
 
@@ -135,6 +139,35 @@ class BusinessMetric(Record):
     greater_is_better: bool = True
     label: Line | None = Field(default=None, description="what people call it")
     unit: Line | None = Field(default=None, description="of one row's value, such as EUR")
+
+
+class LoadSpec(Record):
+    """How champion and candidate are driven side by side, and how much worse the candidate may be (`towpath load`)."""
+
+    rounds: Annotated[int, Field(ge=FEWEST_ROUNDS, le=MOST_ROUNDS)] = Field(
+        default=10, description="in each of them every service has its turn"
+    )
+    paced: Duration = Field(
+        default="3s", validate_default=True, description="of a turn, with requests at the rate of serve.rate"
+    )
+    full: Duration = Field(
+        default="2s", validate_default=True, description="of a turn, in which every connection asks again at once"
+    )
+    users: Annotated[int, Field(ge=1, le=1000)] = Field(default=8, description="connections")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="processes of each service")
+    shape: Shape = Field(default="steady", description="of the paced stretch: how the rate goes")
+    margin: Excess = Field(
+        default="10%",
+        validate_default=True,
+        description="how much longer p95, and how much rarer answers, may be than the champion's",
+    )
+
+    @model_validator(mode="after")
+    def _take_some_time(self) -> Self:
+        if min(self.paced, self.full).total_seconds() < _SHORTEST_S:
+            message = f"a stretch of less than {_SHORTEST_S:g} s tells nothing: give paced and full more"
+            raise ValueError(message)
+        return self
 
 
 class CardSpec(Record):

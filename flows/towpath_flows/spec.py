@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from towpath_flows import training_spec
 from towpath_flows.data_spec import Data, QualitySpec
-from towpath_flows.evidence_spec import BehaviourSpec, BusinessMetric, CardSpec, ThresholdSpec
+from towpath_flows.evidence_spec import BehaviourSpec, BusinessMetric, CardSpec, LoadSpec, ThresholdSpec
 from towpath_flows.feature_spec import Feature
 from towpath_flows.training_spec import TrainSpec, TuneSpec
 from towpath_flows.units import Cost, Fraction, Frequency, Rate, Share
@@ -138,12 +138,14 @@ Gate = Annotated[
 class ServeSpec(Record):
     """What callers may expect of the service."""
 
+    p95: Duration | None = Field(default=None, description="95 % of requests are answered in this time; null: no limit")
     p99: Duration = Field(
         default="50ms", validate_default=True, description="99 % of requests are answered in this time"
     )
     rate: Rate = Field(default="200/s", validate_default=True, description="requests a second that it must bear")
     errors: Share = Field(default="0.1%", validate_default=True, description="share of requests that may fail")
     cpu_hour: Cost | None = Field(default=None, description="price of an hour of one CPU, to say what releases cost")
+    load: LoadSpec = LoadSpec()
 
 
 class DriftSpec(Record):

@@ -73,6 +73,20 @@ Share = Annotated[
     ),
 ]
 Fraction = Annotated[Share, Field(gt=0, lt=1)]  # of something and not all of it
+# How much more something may be: a share that may exceed the whole.
+Excess = Annotated[
+    float,
+    BeforeValidator(_share),
+    Field(gt=0, le=100),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "examples": ["10%"]},
+            ]
+        }
+    ),
+]
 # Per second.
 Rate = Annotated[
     float,
