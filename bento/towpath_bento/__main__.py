@@ -23,19 +23,20 @@ def main() -> None:
     parser.add_argument("--service", type=Path, required=True, help="the file that holds `service`")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--host", default=HOST, help="by default loopback only; an image listens everywhere")
     options = parser.parse_args()
     if not options.service.is_file():
         parser.error(f"there is no file {options.service}")
     environment = os.environ | settings(options.port, options.workers)
     if POINTER_VARIABLE in environment:
         clear_states(Path(environment[POINTER_VARIABLE]))
-    os.execve(sys.executable, command(options.service, options.port), environment)  # noqa: S606 (that is the purpose)
+    os.execve(sys.executable, command(options.service, options.port, options.host), environment)  # noqa: S606 (that is the purpose)
 
 
-def command(service: Path, port: int) -> list[str]:
+def command(service: Path, port: int, host: str = HOST) -> list[str]:
     """Return the command line of BentoML's server for the file `service`."""
     target = [f"{service.stem}:service", "--working-dir", str(service.parent.absolute())]
-    listen = ["--host", HOST, "--port", str(port), "--timeout-graceful-shutdown", str(GRACE_S)]
+    listen = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(GRACE_S)]
     return [sys.executable, "-m", "bentoml", "serve", *target, *listen]
 
 

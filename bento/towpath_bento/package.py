@@ -5,20 +5,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Final
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 import towpath_bento
 import towpath_gitops
 from towpath_bento.engines.native import LIGHTGBM, XGBOOST
+from towpath_bento.image.bill import BILL, bill_of_materials
+from towpath_bento.image.locked import REQUIREMENTS, locked
 from towpath_bento.packaged import MODEL_FOLDER, RELEASE_FILE
-from towpath_gitops.errors import DeliveryError, MissingDependencyError, NotFoundError
+from towpath_bento.pins import requirements
+from towpath_gitops.errors import DeliveryError, NotFoundError
 from towpath_gitops.records.artifact import SIGNATURE, check_artifact
 from towpath_gitops.records.parsing import dump_yaml, parse_json
 from towpath_gitops.records.release import Release
@@ -34,14 +32,15 @@ _NOT_CODE: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 @dataclass(frozen=True)
 class PackagedBento:
-    """A Bento in a folder: `bentoml serve FOLDER` runs it, `FOLDER/env/docker/Dockerfile` builds its image."""
+    """A Bento in a folder: `bentoml serve FOLDER` runs it, `build_image` makes an image of it."""
 
     tag: str
     folder: Path
     requirements: tuple[str, ...]
+    unvouched: tuple[str, ...]  # those of the requirements of which no hash is known
 
 
-def package(release: Release, artifact: Path, code: Path, into: Path) -> PackagedBento:
+def package(release: Release, artifact: Path, code: Path, into: Path, lock: Path | None = None) -> PackagedBento:
     """Build a Bento that serves `release` by itself.
 
     The Bento holds the files of the folder `code` (`service.py` among them), the artifact, and Towpath's own serving
@@ -52,6 +51,7 @@ def package(release: Release, artifact: Path, code: Path, into: Path) -> Package
         artifact: the folder with its files; compared with the release's digest before anything in it is opened.
         code: the `bento/` folder of the commit that is deployed.
         into: where the Bento's folder is made, as `<model>/<version>`; one that is there already is replaced.
+        lock: the lock file of the repository, with hashes; without it no requirement has one, which the result says.
 
     Raises:
         DigestMismatchError: the artifact is not the release's.
@@ -63,57 +63,23 @@ def package(release: Release, artifact: Path, code: Path, into: Path) -> Package
     if not (code / SERVICE).is_file():
         raise NotFoundError(f"There is no {SERVICE} in {code}", hint="It is part of every model repository: bento/.")
     signature = parse_json((artifact / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
-    pins = requirements(_roots(artifact, signature))
+    pins = locked(requirements(_roots(artifact, signature)), lock)
     version = f"{release.semver}-{release.short_id}"
     with tempfile.TemporaryDirectory(prefix="towpath-package-") as scratch:
         context, home = Path(scratch, "context"), Path(scratch, "home")
         _fill(context, release, artifact, code)
-        (context / "bentofile.yaml").write_text(dump_yaml(_options(release, pins)))
+        (context / REQUIREMENTS).write_text(pins.text())
+        (context / BILL).write_bytes(bill_of_materials(release, pins.hashes))
+        (context / "bentofile.yaml").write_text(dump_yaml(_options(release, tuple(pins.hashes))))
         _build(context, home, version)
         built = home / "bentos" / release.model / version
+        (built / "env" / "python" / REQUIREMENTS).write_text(pins.text())  # BentoML would leave the hashes out
         folder = into / release.model / version
         if folder.exists():
             shutil.rmtree(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(built, folder)
-    return PackagedBento(f"{release.model}:{version}", folder, pins)
-
-
-def requirements(roots: Iterable[str]) -> tuple[str, ...]:
-    """Return `name==version` for `roots` and everything they need, as installed here, sorted.
-
-    What was tested is what is packaged, and no resolver decides anything when an image is built.
-
-    Raises:
-        MissingDependencyError: one of them is not installed here.
-    """
-    found: dict[str, str] = {}
-    waiting = [Requirement(root) for root in roots]
-    seen: set[tuple[str, frozenset[str]]] = set()
-    while waiting:
-        requirement = waiting.pop()
-        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
-        if (name, extras) in seen:
-            continue
-        seen.add((name, extras))
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError as error:
-            raise MissingDependencyError(
-                f"{name} is not installed, so its version cannot be pinned",
-                hint="Install it with: pip install 'towpath[bento]'",
-            ) from error
-        found[name] = distribution.version
-        waiting += _needs(distribution, extras)
-    return tuple(f"{name}=={version}" for name, version in sorted(found.items()))
-
-
-def _needs(distribution: metadata.Distribution, extras: frozenset[str]) -> Iterator[Requirement]:
-    for line in distribution.requires or ():
-        requirement = Requirement(line)
-        marker = requirement.marker
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras}):
-            yield requirement
+    return PackagedBento(f"{release.model}:{version}", folder, tuple(pins.hashes), pins.unvouched)
 
 
 def _roots(artifact: Path, signature: Signature) -> tuple[str, ...]:

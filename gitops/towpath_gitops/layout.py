@@ -9,6 +9,7 @@ POLICY = "gitops/policy.yaml"
 ENVIRONMENTS = "gitops/environments"
 EVIDENCE = "gitops/evidence"
 SIGNATURES = "gitops/signatures"
+LOCK = "requirements.txt"  # every dependency with its hashes
 CODEOWNERS = ".github/CODEOWNERS"
 STATE = ".towpath"  # local state, never committed
 

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from towpath_bento.package import PackagedBento, package, requirements
+from towpath_bento.package import PackagedBento, package
+from towpath_bento.pins import requirements
 from towpath_gitops.errors import DeliveryError, DigestMismatchError, MissingDependencyError, NotFoundError
 
 TRAINING = {"xgboost", "lightgbm", "scikit-learn", "pandas", "mlflow", "prefect", "optuna", "onnx", "skl2onnx", "scipy"}
@@ -124,8 +125,9 @@ def _holds_what_serving_needs_and_no_more(packed: PackagedBento, made: Any) -> N
     assert {"bentoml", "onnxruntime", "msgspec", "numpy", "prometheus-client", "pydantic", "uvicorn"} <= names
     written = (packed.folder / "env" / "python" / "requirements.txt").read_text().split()
     assert set(packed.requirements) <= set(written)
+    assert packed.unvouched == packed.requirements  # there was no lock file
     inside = {path.name for path in (packed.folder / "src").iterdir()}
-    assert {"service.py", "release.json", "model", "towpath_bento", "towpath_gitops"} <= inside
+    assert {"service.py", "release.json", "model", "towpath_bento", "towpath_gitops", "sbom.cdx.json"} <= inside
     assert "ARG BENTOML_HOST=0.0.0.0" in (packed.folder / "env" / "docker" / "Dockerfile").read_text()
     assert packed.tag == f"tiny:1.0.1-{made.release.short_id}"
 

@@ -11,7 +11,7 @@ from towpath_gitops.records.deployment import Deployment, parse_deployment
 from towpath_gitops.records.parsing import parse_yaml
 from towpath_gitops.records.policy import KeySigning, Policy
 
-LOCK = "requirements.txt"
+LOCK = layout.LOCK
 
 
 class ModelFile(Check):

@@ -1,0 +1,1 @@
+"""A packaged release becomes a container image that can be made again, looked into and moved by its digest."""
