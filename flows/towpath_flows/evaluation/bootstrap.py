@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from towpath_flows.evaluation.metrics import Floats, Prepared
 
@@ -43,10 +44,27 @@ def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=block * rows).reshape(block, rows).astype(np.float64)
 
 
-def resample(prepared: Sequence[Prepared], rows: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def cell_counts(sizes: NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield blocks (b, cells) of how many rows of each cell were drawn, where a cell holds `sizes` (cells,) rows."""
+    random, rows = np.random.default_rng(seed), int(sizes.sum())
+    step = max(1, _CHUNK_CELLS // len(sizes))
+    for start in range(0, resamples, step):
+        block = min(step, resamples - start)
+        yield random.multinomial(rows, sizes / rows, size=block).astype(np.float64)
+
+
+def resample(
+    prepared: Sequence[Prepared],
+    rows: int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    sizes: NDArray[np.int64] | None = None,
+) -> Floats:
     """Return the values (resamples, m) of `m` prepared metrics on the same draws, so that differences are paired.
 
-    Of more than 60,000 rows fewer resamples are taken, down to 400: the time stays at some seconds.
+    With `sizes` (rows,) each row is a cell that stands for so many. Of more than 60,000 rows fewer resamples are taken,
+    down to 400: the time stays at some seconds.
 
     Raises:
         ValueError: there are no rows.
@@ -55,9 +73,8 @@ def resample(prepared: Sequence[Prepared], rows: int, *, resamples: int = RESAMP
         message = "a bootstrap needs at least one row"
         raise ValueError(message)
     resamples = min(resamples, max(_FEWEST_RESAMPLES, _MOST_CELLS // rows))
-    blocks = [
-        np.stack([metric(counts) for metric in prepared], axis=1) for counts in resample_counts(rows, resamples, seed)
-    ]
+    draws = resample_counts(rows, resamples, seed) if sizes is None else cell_counts(sizes, resamples, seed)
+    blocks = [np.stack([metric(counts) for metric in prepared], axis=1) for counts in draws]
     return np.concatenate(blocks)
 
 

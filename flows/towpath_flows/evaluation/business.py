@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,8 @@ class RowMetric(Metric):
     `function` gets the mapping of `INPUTS`: `rows`, the validated table; `truth` and `decided` (n,), which are truths
     for a binary task, labels for many classes, values for a regression; `answers`, (n,) or (n, k).
     """
+
+    looks_at_rows: ClassVar[bool] = True
 
     rows: pd.DataFrame = field(kw_only=True)
     function: Function = field(kw_only=True)

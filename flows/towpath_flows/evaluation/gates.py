@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towpath_bento.wire import DEFAULT_THRESHOLD
-from towpath_flows.evaluation import slices
+from towpath_flows.evaluation import condensing, slices
 from towpath_flows.evaluation.assessment import Assessment
-from towpath_flows.evaluation.bootstrap import Estimate, estimates, rows_to_settle
+from towpath_flows.evaluation.bootstrap import Estimate, rows_to_settle
 from towpath_flows.evaluation.metrics import BINS, METRICS, Metric, metrics_of, top_label
 from towpath_flows.evaluation.thresholds import curve
 from towpath_flows.evidence_spec import CostMatrix, ThresholdSpec
@@ -95,8 +95,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 (a measurement needs its truth, answers,
     """
     rows, how = len(y), how or Measuring()
     measures = how.of(spec.task)
-    prepared = {name: metric.prepare(spec.task, y, p, how.threshold) for name, metric in measures.items()}
-    measured = estimates(prepared, rows, seed=spec.train.seed)
+    measured = condensing.measured(measures, spec.task, y, p, threshold=how.threshold, seed=spec.train.seed)
     findings = [
         judge(gate, measured[gate.metric], rows, measures[gate.metric])
         for gate in spec.gates

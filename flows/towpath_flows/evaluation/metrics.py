@@ -7,7 +7,7 @@ sorted or thresholded more than once, so that 2,000 resamples of 30,000 rows tak
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class Metric:
     greater_is_better: bool
     tasks: Mapping[Task, Prepare]
     in_target_units: bool = False
+
+    looks_at_rows: ClassVar[bool] = False  # whether it needs more of a row than truth and answer
 
     @property
     def sign(self) -> float:

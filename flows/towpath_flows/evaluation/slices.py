@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towpath_flows.evaluation.assessment import one_line
-from towpath_flows.evaluation.bootstrap import Estimate, resample, summarise
+from towpath_flows.evaluation.bootstrap import Estimate, summarise
+from towpath_flows.evaluation.condensing import rows_of, sample_of
 from towpath_flows.evaluation.metrics import METRICS, Floats, Metric, Prepared
 from towpath_flows.spec import SliceGate
 from towpath_gitops.records.evidence import Finding, Verdict
@@ -85,10 +86,7 @@ def measure_slices(  # noqa: PLR0913 (a measurement needs its truth, answers, gr
     if not values:
         return []
     masks = [groups == value for value in values]
-    prepared = [metric.prepare(task, y, p, threshold)]
-    prepared += [_within(mask, metric.of(mask).prepare(task, y[mask], p[mask], threshold)) for mask in masks]
-    whole = np.stack([values_of(np.ones((1, len(y)))) for values_of in prepared], axis=1)[0]
-    drawn = resample(prepared, len(y), resamples=SLICE_RESAMPLES, seed=seed)
+    whole, drawn = _drawn(metric, task, (y, p, masks), threshold, seed)
     gaps, drawn_gaps = metric.sign * (whole[0] - whole[1:]), metric.sign * (drawn[:, :1] - drawn[:, 1:])
     return [
         SliceResult(
@@ -101,6 +99,33 @@ def measure_slices(  # noqa: PLR0913 (a measurement needs its truth, answers, gr
         )
         for index, value in enumerate(values)
     ]
+
+
+def _drawn(
+    metric: Metric,
+    task: Task,
+    given: tuple[NDArray[np.generic], NDArray[np.generic], list[NDArray[np.bool_]]],
+    threshold: float,
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Return the metric of the whole and of each group, as they are (1 + g,) and on resamples (r, 1 + g)."""
+    y, p, masks = given
+    codes = np.full(len(y), -1, dtype=np.int64)
+    for code, mask in enumerate(masks):
+        codes[mask] = code
+    sample = rows_of(y, p, codes)
+    if not metric.looks_at_rows:
+        sample = sample_of(task, y, p, threshold=threshold, groups=codes)
+    prepared = [metric.prepare(task, sample.y, sample.p, threshold)]
+    for part in (sample.groups == code for code in range(len(masks))):
+        inner = metric.of(part).prepare(task, sample.y[part], sample.p[part], threshold)
+        prepared.append(_within(part, inner))
+    about = np.concatenate([values(sample.sizes[None].astype(np.float64)) for values in prepared])
+    exact = about
+    if sample.y is not y:
+        parts = [metric.measure(task, y[mask], p[mask], threshold) for mask in masks]
+        exact = np.array([metric.measure(task, y, p, threshold), *parts])
+    return exact, sample.draw(prepared, resamples=SLICE_RESAMPLES, seed=seed) + (exact - about)
 
 
 def _is_large(task: Task, y: NDArray[np.generic]) -> bool:

@@ -14,7 +14,8 @@ from towpath_bento.wire import DEFAULT_THRESHOLD
 from towpath_flows.data.contract import Problem, examine
 from towpath_flows.data.drift import ColumnDrift, compare, false_alarm_rate
 from towpath_flows.data.sources import Table
-from towpath_flows.evaluation.bootstrap import Estimate, estimates
+from towpath_flows.evaluation import condensing
+from towpath_flows.evaluation.bootstrap import Estimate
 from towpath_flows.evaluation.judgement import window_of
 from towpath_flows.evaluation.metrics import METRICS, metrics_of
 from towpath_flows.evaluation.scoring import Scorer
@@ -222,8 +223,10 @@ def _performance(project: Project, scorer: Scorer, release: Release, labelled: p
     except DataContractError:  # a class that the model has never seen: the schema or the drift report tells of it
         return None
     answers = scorer.answers(labelled)
-    prepared = METRICS[name].prepare(project.spec.task, y, answers, scorer.signature.threshold or DEFAULT_THRESHOLD)
-    measured = estimates({name: prepared}, len(y), seed=project.spec.train.seed)[name]
+    threshold, seed = scorer.signature.threshold or DEFAULT_THRESHOLD, project.spec.train.seed
+    measured = condensing.measured(
+        {name: METRICS[name]}, project.spec.task, y, answers, threshold=threshold, seed=seed
+    )[name]
     return Performance(name, recorded, measured, len(y)) if math.isfinite(measured.value) else None
 
 
