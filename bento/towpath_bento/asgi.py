@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from towpath_bento import problems, wire
+from towpath_bento.deadlines import Deadlines
 from towpath_bento.limits import BODY_TIMEOUT_S, MAX_BODY_BYTES
 from towpath_bento.problems import ProblemError
 
@@ -43,7 +44,7 @@ def header(scope: Scope, wanted: bytes) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
+async def read_body(scope: Scope, receive: Receive, deadlines: Deadlines) -> bytes:
     """Return the whole body of a request.
 
     Raises:
@@ -55,9 +56,9 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
         raise _too_large()
     chunks, size, more = [], 0, True
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        with deadlines.within(BODY_TIMEOUT_S):
             while more:
-                chunk, more = await _chunk(receive)
+                chunk, more = _chunk(await receive())
                 size += len(chunk)
                 if size > MAX_BODY_BYTES:
                     raise _too_large()
@@ -70,8 +71,11 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
 
 async def reply(send: Send, answer: Answer, *, more: bool = False) -> None:
     """Send an answer; with `more`, leave it open although all of it has been sent."""
-    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.body))]
-    headers += [(name.encode(), value.encode()) for name, value in answer.headers]
+    headers = [
+        (b"content-type", answer.content_type.encode()),
+        (b"content-length", b"%d" % len(answer.body)),
+        *((name.encode(), value.encode()) for name, value in answer.headers),
+    ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": more})
 
@@ -87,12 +91,11 @@ async def reply_early(receive: Receive, send: Send, answer: Answer) -> None:
         async with asyncio.timeout(_DRAIN_S):
             more = True
             while more:
-                _, more = await _chunk(receive)
+                _, more = _chunk(await receive())
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _chunk(receive: Receive) -> tuple[bytes, bool]:
-    message = await receive()
+def _chunk(message: Message) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientGoneError
     return message.get("body", b""), message.get("more_body", False)

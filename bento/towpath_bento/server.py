@@ -1,7 +1,7 @@
 """The HTTP interface, and the BentoML service that runs it.
 
-BentoML supervises the workers and packages the service. The interface stands in front of BentoML's own routes as ASGI
-middleware and answers everything itself: none of BentoML's decoders, pickle among them, can be reached.
+BentoML supervises the workers and packages the service. The interface stands before BentoML's own middleware and routes
+and answers everything itself: none of BentoML's decoders, pickle among them, can be reached.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from towpath_bento import metrics, wire
 from towpath_bento.asgi import (
     Answer,
-    App,
     ClientGoneError,
     Receive,
     Scope,
@@ -31,6 +30,7 @@ from towpath_bento.asgi import (
     reply,
     reply_early,
 )
+from towpath_bento.deadlines import Deadlines
 from towpath_bento.follower import Follower, read_pointer, read_states
 from towpath_bento.lane import Lane
 from towpath_bento.openapi import document
@@ -41,7 +41,7 @@ from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.pointer import POINTER_VARIABLE, PROBE_HEADER, WorkerState
 
 if TYPE_CHECKING:
-    from _bentoml_sdk import Service  # type: ignore[import-untyped]  # BentoML ships no types
+    from towpath_bento.fronted import Fronted
 
 log = logging.getLogger("towpath.bento")
 
@@ -51,13 +51,11 @@ _PREDICT: Final = ("/v1/predict", "/invocations")
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
 
-# Everything of BentoML's that costs time per request and that the interface has of its own.
+# What of BentoML's would only take memory: no request comes to it.
 _SETTINGS: Final[dict[str, Any]] = {
     "http": {"host": "127.0.0.1"},
-    "traffic": {"timeout": 60},
     "metrics": {"enabled": False},
     "logging": {"access": {"enabled": False}},
-    "tracing": {"excluded_urls": ".*"},
 }
 
 
@@ -103,6 +101,7 @@ class ModelServer:
         """Serve `model` as one of `workers` processes."""
         self._model, self._workers = model, workers
         self._shadow = Shadow()
+        self._deadlines = Deadlines()
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, Callable[[], Answer]] = {
             "/version": self._version,
@@ -117,7 +116,8 @@ class ModelServer:
         """Bring live what the file `pointer` names now, then follow it."""
         self.follower = Follower(self._model, pointer)
         await self.follower.look()
-        self._tasks = [asyncio.create_task(self.follower.run()), asyncio.create_task(self._shadow.run())]
+        running = (self.follower.run(), self._shadow.run(), self._deadlines.run())
+        self._tasks = [asyncio.create_task(each) for each in running]
 
     async def stop(self) -> None:
         """Stop following. Requests in flight were answered before this is called."""
@@ -133,8 +133,7 @@ class ModelServer:
         except ProblemError as problem:
             answer = problem_answer(problem)
         except ClientGoneError:
-            # Nobody reads it, but BentoML's own timeout waits for an answer, and holds up the end of the process.
-            answer = problem_answer(ProblemError(HTTPStatus.REQUEST_TIMEOUT, "The body was not completed."))
+            return  # nobody reads an answer
         except Exception:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))
@@ -159,7 +158,7 @@ class ModelServer:
         wire.require_json(header(scope, b"content-type"))
         if header(scope, b"content-encoding"):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
-        body = await read_body(scope, receive)
+        body = await read_body(scope, receive, self._deadlines)
         # One moment's lanes for the whole request, whatever is swapped meanwhile.
         asked = Asked(self.follower.live, body, header(scope, PROBE_HEADER.encode()))
         try:
@@ -221,19 +220,7 @@ class ModelServer:
             return None, errors[0] if errors else f"There is no readable pointer: {error}"
 
 
-class Front:
-    """The middleware that puts a `ModelServer` before everything else of a BentoML service."""
-
-    def __init__(self, app: App, server: ModelServer) -> None:
-        """Answer HTTP with `server`; leave start and end, and refused WebSockets, to BentoML's `app`."""
-        self._app, self._server = app, server
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a connection to whom it belongs."""
-        await (self._server if scope["type"] == "http" else self._app)(scope, receive, send)
-
-
-def model_server(name: str) -> "Service[Any]":
+def model_server(name: str) -> "Fronted":
     """Return the BentoML service for the model `name`; the calling module assigns it to `service`.
 
     With the environment variable `TOWPATH_POINTER` it follows that pointer. Without it, it serves the release that was
@@ -241,12 +228,17 @@ def model_server(name: str) -> "Service[Any]":
     """
     import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
 
+    from towpath_bento.fronted import Fronted  # noqa: PLC0415 (imports it as well)
+
     log.setLevel(logging.INFO)
+    logging.getLogger(
+        "uvicorn.access"
+    ).propagate = False  # else uvicorn words a line for each request that nobody reads
     workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
     folder = Path(_caller_file()).parent
     server = ModelServer(name, workers)
 
-    @bentoml.service(name=name, workers=workers, **_SETTINGS)
+    @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
     class Model:
         """Predictions of one model; what it serves is declared in git."""
 
@@ -258,8 +250,8 @@ def model_server(name: str) -> "Service[Any]":
         async def stop(self) -> None:
             await server.stop()
 
-    service: Service[Any] = Model
-    service.add_asgi_middleware(Front, server=server)
+    service: Fronted = Model  # type: ignore[assignment]  # what the decorator makes of it
+    service.front = server
     return service
 
 
