@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -110,8 +111,7 @@ class Follower:
         gc.freeze()
         self.live, self.error = live, None
         self._keep_warm(live.lanes)
-        _count(before.lanes, 0)
-        _count(live.lanes, 1)
+        _count(before.lanes, live.lanes)
         metrics.GENERATION.set(live.generation)
         log.info("generation %d is live: %s", live.generation, _names(live.lanes))
 
@@ -191,9 +191,16 @@ def _stamp(path: Path) -> Stamp | None:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def _count(lanes: Mapping[LaneName, Lane], workers: int) -> None:
-    for name, lane in lanes.items():
-        metrics.SERVING.labels(name, lane.release).set(workers)
+def _count(before: Mapping[LaneName, Lane], now: Mapping[LaneName, Lane]) -> None:
+    """Tell which release this worker holds live in which lane, and since when."""
+    for name, lane in before.items():
+        if now.get(name) != lane:
+            metrics.SERVING.labels(name, lane.release).set(0)
+            metrics.LIVE_SINCE.labels(name, lane.release).set(0)
+    for name, lane in now.items():
+        metrics.SERVING.labels(name, lane.release).set(1)
+        if before.get(name) != lane:
+            metrics.LIVE_SINCE.labels(name, lane.release).set(time.time())
 
 
 def _names(lanes: Mapping[LaneName, Lane]) -> str:

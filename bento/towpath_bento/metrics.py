@@ -1,15 +1,26 @@
 """What is counted. Correct over all workers of a service: they share files in `PROMETHEUS_MULTIPROC_DIR`."""
 
 import os
-from functools import lru_cache
+from bisect import bisect_left
+from collections import Counter as Counted
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from towpath_bento.problems import FieldError
+from towpath_gitops.records.signature import Signature
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # set by BentoML for its workers
 NO_LANE: Final = "none"
+# So many time series at most: of a model's features, of its classes, of releases in one worker.
+MOST_COLUMNS: Final = 100
+MOST_CLASSES: Final = 50
+MOST_RELEASES: Final = 16
+OTHER: Final = "(other)"  # shares one series among all that are beyond
+SHADOW: Final = "shadow"
 PROBE: Final = "probe"  # the lane of what Towpath itself asks: such requests are nobody's traffic
 
 # From half a millisecond, about what one row takes, to the seconds of a full batch on a busy machine.
@@ -31,6 +42,36 @@ SHADOW_DIFFERENCE: Final = Counter(
     "towpath_shadow_difference", "Sum over rows of the greatest difference from the champion's answer.", ("release",)
 )
 SHADOW_DROPPED: Final = Counter("towpath_shadow_dropped", "Requests not shadowed for want of room in its queue.")
+SHADOW_DISAGREEMENTS: Final = Counter(
+    "towpath_shadow_disagreements", "Rows for which the shadow decides otherwise than the champion.", ("release",)
+)
+LIVE_SINCE: Final = Gauge(
+    "towpath_live_since_timestamp_seconds",
+    "When a release became live in its lane, in the last worker; 0 when it no longer is.",
+    _RELEASE,
+    multiprocess_mode="livemax",
+)
+PREDICTIONS: Final = Counter(
+    "towpath_predictions",
+    "Rows by their answer: the tenth (1 to 10) of training's answers that it falls into, or the class.",
+    (*_RELEASE, "answer"),
+)
+MISSING: Final = Counter("towpath_feature_missing", "Values that were missing.", ("release", "column"))
+UNSEEN: Final = Counter(
+    "towpath_feature_unseen", "Texts that training never saw, and numbers beyond its range.", ("release", "column")
+)
+REFUSED: Final = Counter("towpath_feature_refused", "Values that do not fit the contract.", ("column",))
+JOURNAL_ROWS: Final = Counter("towpath_journal_rows", "Rows that the journal has written.")
+JOURNAL_DROPPED: Final = Counter("towpath_journal_dropped", "Requests not remembered for want of room in its queue.")
+JOURNAL_FAILURES: Final = Counter("towpath_journal_failures", "Times that the journal could not be written.")
+CPU: Final = Counter("towpath_process_cpu_seconds", "Processor time of all workers.")
+MEMORY: Final = Gauge("towpath_process_memory_bytes", "Resident memory of all workers.", multiprocess_mode="livesum")
+BUILD: Final = Gauge(
+    "towpath_build_info",
+    "What the service was built from; always 1.",
+    ("version", "python", "bentoml", "onnxruntime"),
+    multiprocess_mode="livemax",
+)
 
 
 def render() -> bytes:
@@ -42,23 +83,25 @@ def render() -> bytes:
     return generate_latest(registry)
 
 
-def count_answer(lane: str, release: str, rows: int, took_s: float) -> None:
-    """Count a request that was answered with predictions."""
-    requests, counted_rows, latency = _answers(lane, release)
-    requests.inc()
-    counted_rows.inc(rows)
-    latency.observe(took_s)
-
-
-@lru_cache(maxsize=64)
-def _answers(lane: str, release: str) -> tuple[Counter, Counter, Histogram]:
-    """Return what counts a lane's answers: to look it up by its labels takes longer than to count."""
-    return REQUESTS.labels(lane, release, "200"), ROWS.labels(lane, release), LATENCY.labels(lane, release)
+def observe_all(histogram: Histogram, took_s: Sequence[float]) -> None:
+    """Observe many at once: one by one, with files to write to, would cost each request as much as its prediction."""
+    places = Counted(bisect_left(histogram._upper_bounds, each) for each in took_s)  # noqa: SLF001 (no public way)
+    for place, times in places.items():
+        histogram._buckets[place].inc(times)  # noqa: SLF001 (as above)
+    histogram._sum.inc(sum(took_s))  # noqa: SLF001 (as above)
 
 
 def count_refusal(status: int, lane: str = NO_LANE, release: str = NO_LANE) -> None:
     """Count a request that was answered with a problem: in the lane that failed, or in none."""
     REQUESTS.labels(lane, release, str(status)).inc()
+
+
+def count_refused(errors: Sequence[FieldError], signature: Signature) -> None:
+    """Count the fields that a refused request names; names that are no column's share one series."""
+    known = {column.name for column in signature.inputs[:MOST_COLUMNS]}
+    named = Counted(each["field"] for each in errors if each["field"] is not None)
+    for name, times in named.items():
+        REFUSED.labels(name if name in known else OTHER).inc(times)
 
 
 def forget_process(pid: int) -> None:

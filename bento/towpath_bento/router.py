@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from towpath_bento import metrics
+from towpath_bento.journal.entry import Noted
 from towpath_bento.lane import Lane
-from towpath_bento.wire import Request, entity_of
+from towpath_bento.wire import Request, decisions, entity_of
 from towpath_gitops.records.pointer import LaneName, Split
 
 log = logging.getLogger("towpath.bento")
@@ -70,32 +71,41 @@ def _falls_within(split: Split, entity: str | None, body: bytes) -> bool:
 class Shadow:
     """Scores requests in the shadow lane, one after the other, off the callers' path."""
 
-    def __init__(self) -> None:
-        """Start with an empty queue."""
-        self._queue: asyncio.Queue[tuple[Lane, bytes, NDArray[Any]]] = asyncio.Queue(_SHADOW_QUEUE)
+    def __init__(self, told: Callable[[Noted], None]) -> None:
+        """Start with an empty queue; `told` is called with each of the shadow's answers, in the event loop."""
+        self._told = told
+        self._queue: asyncio.Queue[tuple[Lane, Noted, bytes]] = asyncio.Queue(_SHADOW_QUEUE)
 
-    def offer(self, lane: Lane, body: bytes, answered: NDArray[Any]) -> None:
+    def offer(self, lane: Lane, noted: Noted, body: bytes) -> None:
         """Queue a request with what the champion answered; dropped and counted when there is no room for it."""
         if self._queue.full() or len(body) > _SHADOW_BYTES:
             metrics.SHADOW_DROPPED.inc()
         else:
-            self._queue.put_nowait((lane, body, answered))
+            self._queue.put_nowait((lane, noted, body))
 
     async def run(self) -> None:
         """Score until cancelled."""
         while True:
             item = await self._queue.get()
             with contextlib.suppress(Exception):
-                await asyncio.to_thread(_compare, *item)
+                self._told(await asyncio.to_thread(_compare, *item))
 
 
-def _compare(lane: Lane, body: bytes, answered: NDArray[Any]) -> None:
+def _compare(lane: Lane, champion: Noted, body: bytes) -> Noted:
     """Score `body` as the shadow's own signature reads it, and count how far it is from the champion's answer."""
+    started_s = time.perf_counter()
     try:
-        values = lane.engine.predict(lane.codec.decode(body).columns)
-        difference = float(np.abs(values - answered).max(axis=1).sum())
+        columns = lane.codec.decode(body).columns
+        values = lane.engine.predict(columns)
+        took_s = time.perf_counter() - started_s
+        difference = float(np.abs(values - champion.values).max(axis=1).sum())
+        disagreeing = decisions(lane.codec.signature, values) != decisions(
+            champion.lane.codec.signature, champion.values
+        )
     except Exception as error:
         log.warning("the shadow lane failed on a request: %s", error)
         raise
     metrics.SHADOW_ROWS.labels(lane.release).inc(len(values))
     metrics.SHADOW_DIFFERENCE.labels(lane.release).inc(difference)
+    metrics.SHADOW_DISAGREEMENTS.labels(lane.release).inc(int(np.sum(disagreeing)))
+    return champion._replace(name=metrics.SHADOW, lane=lane, columns=columns, values=values, took_s=took_s)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from numpy.typing import NDArray
 
-from towpath_bento import metrics, wire
+from towpath_bento import metrics, vitals, wire
 from towpath_bento.asgi import (
     Answer,
     ClientGoneError,
@@ -32,16 +32,23 @@ from towpath_bento.asgi import (
 )
 from towpath_bento.deadlines import Deadlines
 from towpath_bento.follower import Follower, read_pointer, read_states
+from towpath_bento.identity import REQUEST_HEADER, REQUEST_KEY, identify, numbers
+from towpath_bento.journal.entry import Noted
+from towpath_bento.journal.opening import open_journal
 from towpath_bento.lane import Lane
 from towpath_bento.openapi import document
 from towpath_bento.packaged import packaged_pointer
 from towpath_bento.problems import ProblemError
+from towpath_bento.recorder import Recorder
 from towpath_bento.router import Live, Shadow
+from towpath_bento.settings import Journal
+from towpath_bento.wire import Request
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.pointer import POINTER_VARIABLE, PROBE_HEADER, WorkerState
 
 if TYPE_CHECKING:
     from towpath_bento.fronted import Fronted
+    from towpath_bento.journal.writer import Writer
 
 log = logging.getLogger("towpath.bento")
 
@@ -63,8 +70,9 @@ class Scored(NamedTuple):
     """A predicted request: the answer's bytes, who gave it, and who shall score it besides."""
 
     body: bytes
-    lane: str
-    release: str
+    name: str
+    lane: Lane
+    request: Request
     values: NDArray[Any]
     shadow: Lane | None
 
@@ -97,24 +105,33 @@ class ModelServer:
 
     follower: Follower  # from the start on; no request comes before it
 
-    def __init__(self, model: str, workers: int) -> None:
-        """Serve `model` as one of `workers` processes."""
+    def __init__(self, model: str, workers: int, journal: Journal | None = None) -> None:
+        """Serve `model` as one of `workers` processes; by default without a journal."""
         self._model, self._workers = model, workers
-        self._shadow = Shadow()
+        self._settings = journal or Journal(share=0)
+        self._journal: Writer | None = None
+        self._recorder = Recorder()
+        self._shadow = Shadow(self._recorder.note)
         self._deadlines = Deadlines()
+        self._fresh = numbers()
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, Callable[[], Answer]] = {
             "/version": self._version,
             "/livez": lambda: Answer(b"{}"),
             "/readyz": self._ready,
             "/ping": self._ready,
-            "/metrics": lambda: Answer(metrics.render(), metrics.CONTENT_TYPE),
+            "/metrics": self._metrics,
             "/openapi.json": self._openapi,
         }
 
     async def start(self, pointer: Path) -> None:
         """Bring live what the file `pointer` names now, then follow it."""
         self.follower = Follower(self._model, pointer)
+        self._fresh = numbers()
+        self._journal = open_journal(self._settings, pointer)
+        if self._journal is not None:
+            self._recorder.remember(self._settings.share, self._journal)
+        vitals.introduce()
         await self.follower.look()
         running = (self.follower.run(), self._shadow.run(), self._deadlines.run())
         self._tasks = [asyncio.create_task(each) for each in running]
@@ -124,10 +141,14 @@ class ModelServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._recorder.drain()
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close)
         self.follower.withdraw()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        request = identify(scope, self._fresh)
         try:
             answer = await self._answer(scope, receive)
         except ProblemError as problem:
@@ -137,6 +158,7 @@ class ModelServer:
         except Exception:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))
+        answer = answer._replace(headers=(*answer.headers, (REQUEST_HEADER, request)))
         await (reply_early(receive, send, answer) if answer.status in _EARLY else reply(send, answer))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
@@ -167,16 +189,43 @@ class ModelServer:
             scored = _score(asked) if inline else await asyncio.to_thread(_score, asked)
         except ProblemError as problem:
             metrics.count_refusal(int(problem.status))
+            self._count_refused(asked, problem)
             raise
         except Exception:  # the release's own fault: whoever watches it must see it
             name, lane = asked.choose()
             metrics.count_refusal(int(HTTPStatus.INTERNAL_SERVER_ERROR), asked.counted(name), lane.release)
             raise
-        took_s = time.perf_counter() - started_s
-        metrics.count_answer(asked.counted(scored.lane), scored.release, len(scored.values), took_s)
+        noted = self._note(asked, scored, scope[REQUEST_KEY], time.perf_counter() - started_s)
         if scored.shadow is not None and not asked.probe:
-            self._shadow.offer(scored.shadow, body, scored.values)
-        return Answer(scored.body, headers=(("x-towpath-lane", scored.lane), ("x-towpath-release", scored.release)))
+            self._shadow.offer(scored.shadow, noted, body)
+        headers = (("x-towpath-lane", scored.name), ("x-towpath-release", scored.lane.release))
+        return Answer(scored.body, headers=headers)
+
+    def _note(self, asked: Asked, scored: Scored, request: str, took_s: float) -> Noted:
+        noted = Noted(
+            name=asked.counted(scored.name),
+            lane=scored.lane,
+            columns=scored.request.columns,
+            values=scored.values,
+            entity=scored.request.entity,
+            request=request,
+            at_s=time.time(),
+            took_s=took_s,
+            size_bytes=len(asked.body),
+            sampled=not asked.probe and self._recorder.samples(),
+        )
+        self._recorder.note(noted)
+        return noted
+
+    def _count_refused(self, asked: Asked, problem: ProblemError) -> None:
+        champion = asked.live.lanes.get("champion")
+        if champion is not None and problem.errors:
+            metrics.count_refused(problem.errors, champion.codec.signature)
+
+    def _metrics(self) -> Answer:
+        self._recorder.drain()
+        vitals.update(now=True)
+        return Answer(metrics.render(), metrics.CONTENT_TYPE)
 
     def _champion(self) -> Lane:
         lane = self.follower.live.lanes.get("champion")
@@ -220,11 +269,15 @@ class ModelServer:
             return None, errors[0] if errors else f"There is no readable pointer: {error}"
 
 
-def model_server(name: str) -> "Fronted":
+def model_server(name: str, *, journal: Journal | None = None) -> "Fronted":
     """Return the BentoML service for the model `name`; the calling module assigns it to `service`.
 
     With the environment variable `TOWPATH_POINTER` it follows that pointer. Without it, it serves the release that was
     packaged beside the calling file; where there is neither, its workers end with a `NotFoundError`.
+
+    Args:
+        name: the model's, as in model.yaml.
+        journal: what is remembered of the answers; by default a tenth of them. `Journal(share=0)` turns it off.
     """
     import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
 
@@ -236,7 +289,7 @@ def model_server(name: str) -> "Fronted":
     ).propagate = False  # else uvicorn words a line for each request that nobody reads
     workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
     folder = Path(_caller_file()).parent
-    server = ModelServer(name, workers)
+    server = ModelServer(name, workers, journal or Journal())
 
     @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
     class Model:
@@ -260,7 +313,7 @@ def _score(asked: Asked) -> Scored:
     request = lane.codec.decode(asked.body)
     values = lane.engine.predict(request.columns)
     answer = lane.codec.encode(lane.release, values)
-    return Scored(answer, name, lane.release, values, asked.live.shadow(request, asked.body))
+    return Scored(answer, name, lane, request, values, asked.live.shadow(request, asked.body))
 
 
 def _caller_file() -> str:

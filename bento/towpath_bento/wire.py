@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
@@ -108,6 +109,16 @@ def predictions(signature: Signature, values: NDArray[Any]) -> list[dict[str, An
         {"label": classes[index], "probabilities": dict(zip(classes, row, strict=True))}
         for index, row in zip(best, values.tolist(), strict=True)
     ]
+
+
+def decisions(signature: Signature, values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the number of the class that each row's `values` (n, k) decide for: (n,); always 0 for regression."""
+    if signature.classes is None:
+        return np.zeros(len(values), np.int64)
+    if signature.task == "multiclass":
+        return np.asarray(values.argmax(axis=1), np.int64)
+    threshold = DEFAULT_THRESHOLD if signature.threshold is None else signature.threshold
+    return (values[:, 0] >= threshold).astype(np.int64)
 
 
 def require_json(content_type: str) -> None:

@@ -26,7 +26,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         OSError: the folder cannot be written or the disk is full; `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    sweep(path.parent)
     temporary = path.with_name(_own(f".{path.name}."))
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -49,7 +49,7 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
         OSError: `parent` cannot be written.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent)
+    sweep(parent)
     folder = parent / _own(prefix)
     folder.mkdir()
     try:
@@ -77,7 +77,7 @@ def _own(prefix: str) -> str:
     return f"{prefix}{secrets.token_hex(6)}.{os.getpid()}.tmp"
 
 
-def _sweep(parent: Path) -> None:
+def sweep(parent: Path) -> None:
     """Remove what killed writers left in `parent`."""
     for place in os.scandir(parent):
         name = _TEMPORARY.fullmatch(place.name)

@@ -46,7 +46,9 @@ def signature(task: Task = "binary") -> Signature:
     """Return the signature of the tiny models."""
     classes = {"binary": ("on time", "late"), "multiclass": ("a", "b", "c"), "regression": None}[task]
     threshold = 0.5 if task == "binary" else None
-    return Signature(task=task, target="late", classes=classes, threshold=threshold, entity="trip", inputs=COLUMNS)
+    return Signature(
+        task=task, target="late", classes=classes, threshold=threshold, entity="trip", inputs=COLUMNS, sensitive=()
+    )
 
 
 def graph(task: Task, bias: float, *, apart: bool = False) -> onnx.ModelProto:
@@ -158,12 +160,16 @@ def make_release(  # noqa: PLR0913 (what a test may wish for, by name)
     task: Task = "binary",
     golden_error: float = 0.0,
     apart: bool = False,
+    told: dict[str, Any] | None = None,
 ) -> Tiny:
-    """Write an artifact into `folder` and return its release; `golden_error` spoils what its golden requests expect."""
+    """Write an artifact into `folder` and return its release; `golden_error` spoils what its golden requests expect.
+
+    `told` are fields of the signature.
+    """
     folder.mkdir(parents=True)
     rows = [ROW, SPARSE]
     numbers = [tuple(value + golden_error for value in row) for row in expected(task, bias, rows)]
-    contract = signature(task)
+    contract = signature(task).model_copy(update=told or {})
     onnx.save(graph(task, bias, apart=apart), folder / GRAPH)
     (folder / SIGNATURE).write_text(contract.model_dump_json(by_alias=True))
     golden = Golden(cases=(Case(rows=tuple(rows), expected=tuple(numbers)), Case(rows=(ROW,), expected=(numbers[0],))))
@@ -234,12 +240,13 @@ def write_pointer(path: Path, generation: int, split: Split | None = None, **lan
     write_atomically(path, pointer.model_dump_json(by_alias=True))
 
 
-def start(folder: Path, *, workers: int = 1, **lanes: Tiny) -> Service:
-    """Start a service in `folder` and wait until it answers."""
+def start(folder: Path, *, workers: int = 1, settings: str = "", **lanes: Tiny) -> Service:
+    """Start a service in `folder` and wait until it answers; `settings` are arguments of `model_server`."""
     code = folder / "code"
     code.mkdir(parents=True)
     (code / "service.py").write_text(
-        f"from towpath_bento.server import model_server\n\nservice = model_server({MODEL!r})\n"
+        "from towpath_bento.server import model_server\nfrom towpath_bento.settings import *\n\n"
+        f"service = model_server({MODEL!r}, {settings})\n"
     )
     port = free_port()
     arguments = ["--service", str(code / "service.py"), "--port", str(port), "--workers", str(workers)]

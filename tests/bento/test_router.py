@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath_bento import metrics
+from towpath_bento.journal.entry import Noted
 from towpath_bento.lane import Lane, load
 from towpath_bento.router import Live, Shadow, position
+from towpath_bento.wire import decisions
 from towpath_gitops.records.pointer import Split
 
 
@@ -96,15 +98,21 @@ def test_the_shadow_counts_how_far_it_is_off(lanes: dict[str, Lane], row: dict[s
     lane = lanes["other"]
     answered = lanes["champion"].engine.predict(lanes["champion"].codec.decode(request).columns)
 
+    told: list[Noted] = []
+    asked = lanes["champion"].codec.decode(request)
+    noted = Noted(
+        "champion", lanes["champion"], asked.columns, answered, None, "r1", 7.0, 0.1, len(request), sampled=True
+    )
+
     async def scenario() -> None:
-        shadow = Shadow()
-        shadow.offer(lane, b" " * 2**20, answered)
+        shadow = Shadow(told.append)
+        shadow.offer(lane, noted, b" " * 2**20)
         for _ in range(99):
-            shadow.offer(lane, request, answered)
+            shadow.offer(lane, noted, request)
         shadow_task = asyncio.create_task(shadow.run())
         await counted(lane.release, 64)
-        shadow.offer(lane, b"no request", answered)
-        shadow.offer(lane, request, answered)
+        shadow.offer(lane, noted, b"no request")
+        shadow.offer(lane, noted, request)
         await counted(lane.release, 65)
         shadow_task.cancel()
 
@@ -114,3 +122,9 @@ def test_the_shadow_counts_how_far_it_is_off(lanes: dict[str, Lane], row: dict[s
     own = lane.engine.predict(lane.codec.decode(request).columns)
     difference = metrics.SHADOW_DIFFERENCE.labels(lane.release)._value.get()
     np.testing.assert_allclose(difference, 65 * abs(own - answered).max(), rtol=1e-5)
+    differ = decisions(lane.codec.signature, own) != decisions(lane.codec.signature, answered)
+    assert metrics.SHADOW_DISAGREEMENTS.labels(lane.release)._value.get() == 65 * differ.sum()
+    assert {(each.name, each.lane.release, each.request, each.at_s) for each in told} == {
+        ("shadow", lane.release, "r1", 7.0)
+    }
+    np.testing.assert_array_equal(told[0].values, own)

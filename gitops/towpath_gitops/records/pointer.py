@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from towpath_gitops.records.base import ApiVersion, Digest, Name, Record
 
 POINTER = "pointer.json"
+JOURNAL = "journal"  # folder beside the pointer: what the service remembers of its answers
 WORKERS = "workers"  # folder beside the pointer; one file per worker, named by its process id
 POINTER_VARIABLE = "TOWPATH_POINTER"  # environment variable that holds the pointer's path
 # Header of the questions that Towpath itself asks. It names the lane that shall answer; they are nobody's traffic.

@@ -1,0 +1,63 @@
+"""What a service's owner may set, as arguments of `model_server` in bento/service.py."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from towpath_gitops.errors import InvalidFileError
+
+MOST_LOST_S: Final = 5.0  # of what is remembered, when a worker is killed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """What a service remembers of its answers, for the monitor and for people: a share of its requests, as Parquet.
+
+    Columns that the owner's schema marks as sensitive are never written. Where memory or disk run out, rows are dropped
+    and counted, and no caller waits.
+
+    Args:
+        share: of the requests that are answered; 0 turns the journal off.
+        folder: where its files lie; by default in the folder from which a local target serves. An image has no such
+            folder: there the journal is on only where `folder` or `s3` is given.
+        s3: `s3://bucket/prefix` instead of a folder. Credentials, region and endpoint are found as AWS's own tools find
+            them; how long objects are kept is for the bucket's lifecycle rules to say.
+        flush_s: seconds after which an answer is on disk at the latest, and so what a killed worker forgets at most.
+        file_rows: rows of one file, after which the next is begun.
+        max_bytes: of all files in the folder together; the oldest are removed.
+        queue_bytes: of the requests, as they were sent, that wait to be written in one worker.
+
+    Raises:
+        InvalidFileError: a value is out of its range.
+    """
+
+    share: float = 0.1
+    folder: str | Path | None = None
+    s3: str | None = None
+    flush_s: float = 2.0
+    file_rows: int = 20_000
+    max_bytes: int = 2**30
+    queue_bytes: int = 2**24
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        _require("share", self.share, holds=0 <= self.share <= 1, rule="between 0 and 1")
+        _require("flush_s", self.flush_s, holds=0 < self.flush_s <= MOST_LOST_S, rule=f"at most {MOST_LOST_S:g}")
+        for name in ("file_rows", "max_bytes", "queue_bytes"):
+            _require(name, getattr(self, name), holds=getattr(self, name) > 0, rule="more than 0")
+        _require(
+            "s3", self.s3, holds=self.s3 is None or self.s3.startswith("s3://"), rule="an address s3://bucket/prefix"
+        )
+        _require("folder", self.folder, holds=not (self.folder and self.s3), rule="left out where s3 is given")
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether its owner turned it on and said where, so that it is on in an image too."""
+        return self.share > 0 and bool(self.folder or self.s3)
+
+
+def _require(name: str, value: object, *, holds: bool, rule: str) -> None:
+    if not holds:
+        raise InvalidFileError(
+            f"Journal(): {name} is {value!r}", why=f"It must be {rule}.", hint="Correct it in bento/service.py."
+        )
