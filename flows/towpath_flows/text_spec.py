@@ -5,10 +5,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
+from towpath_flows.training_spec import ColumnName
 from towpath_gitops.records.base import Record
 
 Separator = Literal[",", ";", "\t", "|"]
+Quote = Literal['"', "'"]
 Grouping = Literal[",", ".", "'", " ", "\u00a0", "\u202f"]
+DateFormat = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{0,40}%[aAbBdHIjmMpSfyYzZ-][^\x00-\x1f]{0,60}$")]
 Mark = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 _UTF_8: Final = "utf-8"
 
@@ -41,10 +44,14 @@ class TextSpec(Record):
     )
     decimal: Literal[".", ","] = Field(default=".", description="before the decimals of a number")
     thousands: Grouping | None = Field(default=None, description="between groups of three digits, as in 1.234.567")
-    quote: Literal['"', "'"] = Field(default='"', description="around fields that hold a separator or a line break")
+    quote: Quote = Field(default='"', description="around fields that hold a separator or a line break")
     missing: tuple[Mark, ...] = Field(default=(), description="what means missing besides nothing and the usual marks")
     usual_marks: bool = Field(
         default=True, description="whether NA, N/A, NaN, null, None and their like mean missing, as pandas takes them"
+    )
+
+    dates: dict[ColumnName, DateFormat] = Field(
+        default={}, description="column → form of dates that are not in ISO 8601, as strptime: %d.%m.%Y"
     )
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from towpath_flows.data import contract, load
 from towpath_flows.data.sources import read_whole
 from towpath_flows.inference import Wishes, infer, write
+from towpath_flows.inference.dates import formats
 from towpath_flows.inference.dialect import sniff
 from towpath_flows.project import Project
 from towpath_flows.text_spec import TextSpec
@@ -199,3 +200,71 @@ def test_any_words_come_back(
     found = sniff(path).text
     assert found.separator == separator
     assert read(path, found)["n"].tolist() == frame["n"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("dates", "form", "is_open"),
+    [
+        (["31.12.2024", "01.02.2025"], "%d.%m.%Y", False),
+        (["12/31/2024", "02/01/2025"], "%m/%d/%Y", False),
+        (["31/12/2024 14:05", "02/01/2025 00:00"], "%d/%m/%Y %H:%M", False),
+        (["03/01/2025", "02/04/2025", "01/05/2025"], "%d/%m/%Y", True),
+        (["01/03/2025", "04/02/2025", "05/01/2025"], "%m/%d/%Y", True),
+        (["3 Mar 2025", "12 Dec 2024"], "%d %b %Y", False),
+        (["Mar 3, 2025", "Dec 12, 2024"], "%b %d, %Y", False),
+        (["20241231", "20250201"], "%Y%m%d", False),
+    ],
+)
+def test_the_form_of_dates_is_found_out(tmp_path: Path, dates: list[str], form: str, *, is_open: bool) -> None:
+    """Where day and month could be either, the order of the rows speaks, and it is said."""
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"n": [place + 0.5 for place in range(len(dates))], "day": dates}).to_csv(path, index=False)
+    found, doubts = formats(read(path, TextSpec()))
+    assert found == {"day": form}
+    assert any("would fit as well" in doubt for doubt in doubts) is is_open
+
+
+@pytest.mark.parametrize("dates", [["31.12.2024", "2024-12-31"], ["31.12.2024", "12/31/2024"], ["1.2.3", "7.8.9"]])
+def test_dates_of_several_forms_are_no_dates(tmp_path: Path, dates: list[str]) -> None:
+    """Nobody could say what they mean: they are left as they are."""
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"n": [1.5, 2.5], "day": dates}).to_csv(path, index=False)
+    assert formats(read(path, TextSpec())) == ({}, [])
+
+
+def test_dates_of_a_form_are_moments(new_project: New, orders: pd.DataFrame) -> None:
+    """The time may be written so; of a date that is none, the row and its text are told."""
+    source = 'file: data/orders.csv, csv: {dates: {ordered_at: "%d.%m.%Y %H:%M"}}'
+    project = new_project(spec=("file: data/orders.parquet", source))
+    written = orders.assign(ordered_at=orders["ordered_at"].dt.strftime("%d.%m.%Y %H:%M"))
+    written.to_csv(project.root / "data" / "orders.csv", index=False)
+    assert load(project).frame["ordered_at"].tolist() == orders["ordered_at"].tolist()
+    written.loc[3, "ordered_at"] = "31.02.2026 00:00"
+    written.to_csv(project.root / "data" / "orders.csv", index=False)
+    with pytest.raises(DataContractError, match=r"row 3 \('31\.02\.2026 00:00'\)"):
+        load(project)
+
+
+def test_a_table_with_german_dates_is_split_by_them(tmp_path: Path) -> None:
+    """What `towpath infer` finds becomes the time."""
+    random = np.random.default_rng(7)
+    days = pd.date_range("2024-01-01", periods=300).strftime("%d.%m.%Y")
+    frame = pd.DataFrame({"Datum": days, "x": random.normal(size=300).round(3)})
+    frame["y"] = (frame["x"] + random.normal(size=300) > 0).astype(int)
+    (tmp_path / "repository").mkdir()
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    found = infer(tmp_path / "repository", tmp_path / "t.csv", Wishes("y"))
+    write(tmp_path / "repository", tmp_path / "t.csv", found)
+    project = Project.open(tmp_path / "repository")
+    assert project.spec.time == "Datum"
+    rows = contract.validate(project, load(project)).frame
+    assert rows["Datum"].tolist() == pd.date_range("2024-01-01", periods=300, tz="UTC").tolist()
+
+
+def test_infinities_in_text_are_missing(tmp_path: Path) -> None:
+    """They are no numbers to learn from, and the column is worth keeping."""
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"a": ["p", "q", "r", "s"], "n": [1.5, np.inf, 2.5, 3.5]}).to_csv(path, index=False)
+    found = sniff(path)
+    assert found.text.missing == ("inf",)
+    assert read(path, found.text)["n"].isna().tolist() == [False, True, False, False]

@@ -60,6 +60,13 @@ def test_text_keeps_its_leading_zeros(new_project: New, orders: pd.DataFrame) ->
     assert set(load(project).frame["seller"]) == {"007"}
 
 
+def test_an_index_with_a_name_is_a_column(new_project: New, orders: pd.DataFrame) -> None:
+    """Parquet files of pandas keep an index beside the columns: named, it belongs to the table."""
+    project = new_project()
+    orders.set_index("ordered_at").to_parquet(project.root / "data" / "orders.parquet")
+    assert load(project).frame["ordered_at"].tolist() == orders["ordered_at"].tolist()
+
+
 def test_a_name_given_twice_is_refused(new_project: New) -> None:
     """Of two columns of one name nobody knows which is meant."""
     project = new_project(spec=("orders.parquet", "rows.csv"))

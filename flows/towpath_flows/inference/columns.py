@@ -133,6 +133,10 @@ def _number(base: Column, known: Series, spelled: Series | None) -> Column:
     base = _with(base, distinct=int(known.nunique()), range=(low, high))
     if max(-low, high) > FLOAT32_MAX:
         return _with(base, aside="its values leave the range of float32, the type that is served: scale them")
+    if not np.float32(numbers).any() and (low, high) != (0, 0):
+        return _with(
+            base, aside="its values are so small that float32, the type that is served, makes them 0: scale them"
+        )
     if not whole or not _are_integers(known, base, spelled):
         return _in_time(base, numbers) or base
     steps = bool(len(numbers) == base.rows > 1 and (np.abs(np.diff(numbers)) == 1).all() and base.unique)
@@ -200,6 +204,9 @@ def _text(base: Column, known: Series, _: Series | None) -> Column:
     if texts.look_like_dates(shown):
         why = f"it looks like dates, such as {one_line(shown[0], 30)}: write them as ISO 8601 (2026-01-31)"
         return _with(base, aside=why, remarks=(why,))
+    if texts.are_measures(shown):
+        why = f"numbers with a sign or unit, such as {one_line(shown[0], 30)}, are words here: write the number alone"
+        base = _with(base, remarks=(*base.remarks, why))
     if max(map(len, shown)) > MAX_TEXT:
         return _with(base, aside=f"it holds texts of over {MAX_TEXT:,} characters, which the service refuses")
     if distinct > MANY and distinct > len(known) / 2:

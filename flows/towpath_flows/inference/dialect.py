@@ -13,7 +13,7 @@ from typing import Final, get_args
 
 from towpath_flows.inference.figures import figures
 from towpath_flows.inference.naming import one_line
-from towpath_flows.text_spec import Separator, TextSpec
+from towpath_flows.text_spec import Quote, Separator, TextSpec
 from towpath_gitops.errors import DataContractError
 
 _SAMPLE_BYTES: Final = 2**20
@@ -44,7 +44,14 @@ def sniff(path: Path) -> Dialect:
     separator, quote, rows = _separated(sample)
     doubts += _uneven(path.name, separator, rows)
     found = figures(rows, is_continental=separator == ";")
-    text = found.text.model_copy(update={"separator": separator, "encoding": encoding, "quote": quote})
+    text = TextSpec(
+        separator=separator,
+        encoding=encoding,
+        decimal=found.way.decimal,
+        thousands=found.way.thousands,
+        quote=quote,
+        missing=found.missing,
+    )
     return Dialect(text, (*doubts, *found.doubts))
 
 
@@ -139,15 +146,17 @@ def _sample(path: Path, encoding: str) -> str:
     return text[: text.rfind("\n") + 1] if more and "\n" in text else text
 
 
-def _separated(sample: str) -> tuple[Separator, str, Rows]:
+def _separated(sample: str) -> tuple[Separator, Quote, Rows]:
     """Return the separator and quote by which most lines have as many fields as the first, and the fields."""
     tried = [
-        (separator, quote, _rows(sample, separator, quote)) for quote in ('"', "'") for separator in get_args(Separator)
+        (separator, quote, _rows(sample, separator, quote))
+        for quote in get_args(Quote)
+        for separator in get_args(Separator)
     ]
     return max(tried, key=_evenness)
 
 
-def _evenness(tried: tuple[Separator, str, Rows]) -> tuple[float, float, int]:
+def _evenness(tried: tuple[Separator, Quote, Rows]) -> tuple[float, float, int]:
     """How well it fits: alike lines, fields without quotes left around them, many fields; a single one is none."""
     _, _, rows = tried
     width = len(rows[0]) if rows else 0

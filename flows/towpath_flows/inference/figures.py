@@ -7,11 +7,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Final
+from typing import Final, Literal
 
 from towpath_flows.data.sources.separated import number
 from towpath_flows.inference.naming import one_line
-from towpath_flows.text_spec import TextSpec
+from towpath_flows.text_spec import Grouping
+
+
+@dataclass(frozen=True)
+class Way:
+    """How numbers are written: the mark before the decimals, and the one between groups of three digits."""
+
+    decimal: Literal[".", ","] = "."
+    thousands: Grouping | None = None
+
+    @property
+    def number(self) -> re.Pattern[str]:
+        """What a number looks like."""
+        return number(self.decimal, self.thousands)
+
 
 # What pandas' readers take for missing (`na_values` in its documentation of `read_csv`), besides nothing.
 USUAL_MARKS: Final = frozenset(
@@ -54,20 +68,19 @@ _OTHER_MARKS: Final = frozenset(
         "nil",
         "blank",
     }
+    | {"inf", "+inf", "-inf", "infinity", "-infinity"}  # no numbers to learn from
     | {"#div/0!", "#value!", "#wert!", "#ref!", "#name?", "#n/v", "#nv", "#nul!", "#null!", "#num!", "#zahl!"}
 )
+_USUAL: Final[Way] = Way()
 _WAYS: Final = (
-    TextSpec(),
-    TextSpec(decimal=","),
-    TextSpec(thousands=","),
-    TextSpec(decimal=",", thousands="."),
-    *(TextSpec(decimal=point, thousands=group) for group in (" ", "\u00a0", "\u202f", "'") for point in (".", ",")),
+    _USUAL,
+    Way(decimal=","),
+    Way(thousands=","),
+    Way(decimal=",", thousands="."),
+    *(Way(decimal=point, thousands=group) for group in (" ", "\u00a0", "\u202f", "'") for point in (".", ",")),
 )
 # In which the same mark means the other thing: 1,234 is a thousand and more, or a little over one.
-_OPPOSITES: Final = {
-    TextSpec(): TextSpec(decimal=",", thousands="."),
-    TextSpec(decimal=","): TextSpec(thousands=","),
-}
+_OPPOSITES: Final = {_USUAL: Way(decimal=",", thousands="."), Way(decimal=","): Way(thousands=",")}
 _MOST_TEXTS: Final = 1_000  # different ones of a column that are looked at
 _FEWEST_NUMBERS: Final = 3  # different ones, of which a column with marks is made
 _SHOWN: Final = 3
@@ -79,7 +92,8 @@ Columns = dict[str, list[str]]
 class Figures:
     """How numbers are written; `doubts` are sentences about what an owner should look at."""
 
-    text: TextSpec
+    way: Way
+    missing: tuple[str, ...]
     doubts: tuple[str, ...] = ()
 
 
@@ -90,17 +104,17 @@ def figures(rows: Sequence[Sequence[str]], *, is_continental: bool) -> Figures:
     speaks for the latter.
     """
     columns = _columns(rows)
-    read = {way: {name for name, texts in columns.items() if _are_numbers(texts, number(way))} for way in _WAYS}
+    read = {way: {name for name, texts in columns.items() if _are_numbers(texts, way.number)} for way in _WAYS}
     best = max(_WAYS, key=lambda way: len(read[way]))
     rival = _OPPOSITES.get(best, best)
     is_open = rival != best and read[rival] >= read[best] and _differ(columns, read[best], best)
     if is_open:
         best = next(way for way in (best, rival) if (way.decimal == ",") == is_continental)
-    marks = _marks(columns, read[best], number(best))
-    doubts = _said(columns, read[best], best, is_open=is_open and best != TextSpec())
+    marks = _marks(columns, read[best], best.number)
+    doubts = _said(columns, read[best], best, is_open=is_open and best != _USUAL)
     doubts += _unread(set().union(*read.values()) - read[best], best) + _meant(marks)
     doubts += _swallowed(rows, read[best])
-    return Figures(best.model_copy(update={"missing": marks}), tuple(doubts))
+    return Figures(best, marks, tuple(doubts))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Columns:
@@ -138,7 +152,7 @@ def _are_numbers(texts: list[str], pattern: re.Pattern[str]) -> bool:
     return numbers >= max(_FEWEST_NUMBERS, len(others)) and all(text.lower() in _OTHER_MARKS for text in others)
 
 
-def _differ(columns: Columns, names: set[str], way: TextSpec) -> bool:
+def _differ(columns: Columns, names: set[str], way: Way) -> bool:
     return any(way.decimal in text for name in names for text in columns[name])
 
 
@@ -146,12 +160,12 @@ def _marks(columns: Columns, names: set[str], pattern: re.Pattern[str]) -> tuple
     return tuple(sorted({text for name in names for text in columns[name] if not pattern.fullmatch(text)}))
 
 
-def _said(columns: Columns, names: set[str], way: TextSpec, *, is_open: bool) -> list[str]:
+def _said(columns: Columns, names: set[str], way: Way, *, is_open: bool) -> list[str]:
     """Say how a number was read, where that is not evident."""
     mark = way.thousands or (way.decimal if is_open else None)
     if mark is None:
         return []
-    pattern = number(way)
+    pattern = way.number
     texts = ((name, text) for name in sorted(names) for text in columns[name] if mark in text)
     example = next(((name, text) for name, text in texts if pattern.fullmatch(text)), None)
     if example is None:
@@ -162,7 +176,7 @@ def _said(columns: Columns, names: set[str], way: TextSpec, *, is_open: bool) ->
     return [f"{one_line(text, 30)} in {one_line(name)} is read as {meant} (`csv` in model.yaml){sure}."]
 
 
-def _unread(names: set[str], way: TextSpec) -> list[str]:
+def _unread(names: set[str], way: Way) -> list[str]:
     if not names:
         return []
     shown = ", ".join(one_line(name) for name in sorted(names)[:_SHOWN])

@@ -15,8 +15,9 @@ import pandas as pd
 
 from towpath_flows.data.sources import read_whole
 from towpath_flows.data.sources.files import SEPARATED, find
-from towpath_flows.data.sources.separated import spelled
+from towpath_flows.data.sources.separated import dated, spelled
 from towpath_flows.inference.columns import Column, examine
+from towpath_flows.inference.dates import formats
 from towpath_flows.inference.dialect import Dialect, sniff
 from towpath_flows.inference.model_file import Names, draft, model_text, told
 from towpath_flows.inference.naming import class_name, one_line
@@ -72,6 +73,7 @@ def infer(root: Path, file: Path, wishes: Wishes) -> Inference:
     source, place = _placed(root, file)
     dialect = _dialect(source)
     frame = _read(file, dialect.text)
+    dialect, frame = _with_dates(dialect, frame, source)
     target = _column(frame, wishes.target)
     refuse_few(frame[target])
     names = _names(root, place, dialect.text)
@@ -189,17 +191,27 @@ def _dialect(source: Path) -> Dialect:
     """
     files = [path for path in find(source, source.name) if path.suffix in SEPARATED and path.stat().st_size]
     found = {path.name: sniff(path) for path in files}
-    texts = {dialect.text.model_copy(update={"missing": ()}): name for name, dialect in found.items()}
-    if len(texts) > 1:
-        (one, first), (other, second), *_ = texts.items()
+    plain = {name: dialect.text.model_copy(update={"missing": ()}) for name, dialect in found.items()}
+    first = next(iter(plain), "")
+    other = next((name for name, text in plain.items() if text != plain[first]), None)
+    if other is not None:
         raise DataContractError(
-            f"{first} and {second} are written differently",
-            why=f"{_in_words(one)}; {_in_words(other)}.",
+            f"{first} and {other} are written differently",
+            why=f"{_in_words(plain[first])}; {_in_words(plain[other])}.",
             hint="Write the files of a folder in the same way, or as Parquet.",
         )
     marks = sorted({mark for dialect in found.values() for mark in dialect.text.missing})
     doubts = dict.fromkeys(doubt for dialect in found.values() for doubt in dialect.doubts)
-    return Dialect(next(iter(texts), TextSpec()).model_copy(update={"missing": tuple(marks)}), tuple(doubts))
+    return Dialect(plain.get(first, TextSpec()).model_copy(update={"missing": tuple(marks)}), tuple(doubts))
+
+
+def _with_dates(dialect: Dialect, frame: pd.DataFrame, source: Path) -> tuple[Dialect, pd.DataFrame]:
+    """Read dates of other forms than ISO 8601, where model.yaml can tell the form: in separated text."""
+    if not all(path.suffix in SEPARATED for path in find(source, source.name)):
+        return dialect, frame
+    found, doubts = formats(frame)
+    text = dialect.text.model_copy(update={"dates": found})
+    return Dialect(text, (*dialect.doubts, *doubts)), dated(frame, text)
 
 
 def _in_words(text: TextSpec) -> str:

@@ -21,10 +21,12 @@ _FEWER: Final = 0.8  # of the rows of a small table that must be there next time
 _MOST_NAMED: Final = 5  # columns in one sentence
 _CERTAIN: Final = 0.99  # of one class, from which no limit below 1 is left
 _MANY_CELLS: Final = 5_000_000  # rows times columns from which fewer trials are worth their time
-_WHAT: Final = {
+_PLAIN: Final = {  # settings of separated text, and what is said of each
+    "separator": "",
+    "encoding": "",
     "decimal": " # before the decimals of a number",
     "thousands": " # between groups of three digits",
-    "missing": " # means that there is no value, besides nothing, NA, NaN, null and their like",
+    "quote": " # around fields that hold a separator",
 }
 _HEAD: Final = """\
 # yaml-language-server: $schema=.towpath/schemas/model.json
@@ -101,18 +103,20 @@ def _file(names: Names) -> list[str]:
     told = names.text.model_dump(exclude_defaults=True)
     if not told:
         return [f"data:\n  train: {{file: {yaml_scalar(names.file)}}}\n"]
-    marks = (
-        {"missing": f"[{', '.join(yaml_scalar(mark) for mark in told.pop('missing', ()))}]"}
-        if names.text.missing
-        else {}
-    )
-    written = {name: "tab" if value == "\t" else yaml_scalar(value) for name, value in told.items()} | marks
+    written = {name: yaml_scalar("tab" if value == "\t" else value) for name, value in told.items() if name in _PLAIN}
+    lines = [f"{name}: {value}{_PLAIN[name]}" for name, value in written.items()]
+    if names.text.missing:
+        marks = ", ".join(map(yaml_scalar, names.text.missing))
+        lines.append(f"missing: [{marks}] # mean that there is no value, besides nothing, NA, NaN, null and their like")
+    if names.text.dates:
+        forms = (f"  {yaml_scalar(name)}: {yaml_scalar(form)}" for name, form in names.text.dates.items())
+        lines += ["dates: # how they are written, day (%d), month (%m) and year (%Y)", *forms]
     return [
         "data:",
         "  train:",
         f"    file: {yaml_scalar(names.file)}",
         "    csv: # how it is written: see that the numbers and letters in it are read right",
-        *(f"      {name}: {value}{_WHAT.get(name, '')}" for name, value in written.items()),
+        *(f"      {line}" for line in lines),
         "",
     ]
 

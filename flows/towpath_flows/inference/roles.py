@@ -15,7 +15,7 @@ from towpath_gitops.records.signature import Task
 
 FEW_NUMBERS: Final = 10  # different whole numbers up to which a target may be a code
 _FEW_MOMENTS: Final = 3
-_NO_EVENT: Final = re.compile(r"birth|dob|expir|hire|due|valid|until|end|deadline")
+_NO_EVENT: Final = re.compile(r"birth|dob|geburt|naiss|nacim|expir|hire|due|valid|until|end|deadline")
 _EVENT: Final = re.compile(r"time|date|stamp|(?:^|_)ts$|_at$|created|moment|when|day|hour|order")
 _YES: Final = ("true", "1", "yes", "y", "positive", "pos", "t", "ja", "oui", "si", "sí")
 
@@ -98,16 +98,20 @@ def _task(target: Column, values: "pd.Series[Any]", asked: Task | None) -> tuple
             + " ".join(f"{remark}." for remark in target.remarks or (target.aside,) if remark),
             hint="Group them, or choose another target.",
         )
-    if target.distinct <= FEW_NUMBERS and _are_whole(known) and known.value_counts().min() >= FEWEST_EACH:
-        said = (
-            f"{target.name} holds {target.distinct} different whole numbers, which are taken for classes (multiclass)"
-        )
-        return "multiclass", [f"{said}; if they are amounts, say --task regression."]
-    if target.distinct <= MOST_CLASSES and _are_whole(known):
-        said = (
-            f"{target.name} holds {target.distinct} different whole numbers, which are taken for amounts (regression)"
-        )
-        return "regression", [f"{said}; if they are codes, say --task multiclass."]
+    return _of_numbers(target, known)
+
+
+def _of_numbers(target: Column, known: "pd.Series[Any]") -> tuple[Task, list[str]]:
+    """Return what a target of numbers sets: few that are whole and frequent are codes, all others are amounts."""
+    whole = _are_whole(known)
+    many = f"{target.name} holds {target.distinct} different {'whole ' if whole else ''}numbers"
+    is_frequent = target.distinct <= FEW_NUMBERS and known.value_counts().min() >= FEWEST_EACH
+    if is_frequent and whole:
+        taken = "which are taken for classes (multiclass); if they are amounts, say --task regression"
+        return "multiclass", [f"{many}, {taken}."]
+    if is_frequent or (whole and target.distinct <= MOST_CLASSES):
+        taken = "which are taken for amounts (regression); if they are codes, say --task multiclass"
+        return "regression", [f"{many}, {taken}."]
     return "regression", []
 
 

@@ -14,6 +14,9 @@ _DATE: Final = re.compile(
     re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+_MEASURE: Final = re.compile(
+    r"\(?[+-]?(?:[$€£¥₹]|[A-Z]{3} )\s?[+-]?\d[\d.,' ]*\)?|[+-]?\d[\d.,' ]*\s?(?:%|‰|°[CF]?|[$€£¥₹]|[A-Za-zµ²³/]{1,6})"
+)
 _NEARLY_ALL: Final = 0.95
 _MOSTLY: Final = 0.8
 _PROSE_WORDS: Final = 5  # on average: more than a name has
@@ -50,6 +53,11 @@ def stray_words(texts: list[str]) -> list[str]:
     words = [text for text in texts if not _NUMBER.fullmatch(text)]
     numbers = len(texts) - len(words)
     return words if words and numbers >= 3 and numbers / len(texts) >= _MOSTLY else []  # noqa: PLR2004 (a column of two numbers is no column of numbers)
+
+
+def are_measures(texts: list[str]) -> bool:
+    """Whether nearly all are numbers with a percent sign, a currency or one unit: 12.5%, $1,200, 80 kg."""
+    return _share(texts, _MEASURE) >= _NEARLY_ALL and len({re.sub(r"[\d.,' +()-]", "", text) for text in texts}) == 1
 
 
 def are_prose(texts: list[str]) -> bool:

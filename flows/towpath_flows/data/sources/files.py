@@ -123,7 +123,8 @@ def _parquet(path: Path, request: Request, _: TextSpec) -> Iterator[Piece]:
 
 def _as_pandas(table: Any) -> pd.DataFrame:  # noqa: ANN401 (pyarrow is not typed here)
     frame: pd.DataFrame = table.to_pandas()
-    return frame.reset_index(drop=True)
+    named = [name for name in frame.index.names if name in table.column_names]  # an index that pandas kept as a column
+    return (frame.reset_index(level=named) if named else frame).reset_index(drop=True)[table.column_names]
 
 
 def _window(column: Any, kind: Any, request: Request) -> Any:  # noqa: ANN401 (as above)

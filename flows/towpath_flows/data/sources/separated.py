@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from towpath_flows.data.coercion import replaced
 from towpath_flows.data.sources.base import BATCH_ROWS, Request
 from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import DataContractError
@@ -31,8 +32,8 @@ def read(path: Path, request: Request, text: TextSpec) -> Iterator[Piece]:
         yield pd.DataFrame(), header
         return
     columns = request.chosen(header)
-    texts = {name: str for name in columns if name in request.strings}
-    kept = request.strings | {request.time}
+    texts = {name: str for name in columns if name in request.strings or name in text.dates}
+    kept = {request.time, *texts}
     with pd.read_csv(
         path,
         names=header,
@@ -44,7 +45,7 @@ def read(path: Path, request: Request, text: TextSpec) -> Iterator[Piece]:
         **text.reading,
     ) as chunks:
         for chunk in chunks:
-            yield _ungrouped(chunk[columns], text, kept), header
+            yield dated(_ungrouped(chunk[columns], text, kept), text), header
 
 
 def names(path: Path, text: TextSpec) -> tuple[str, ...]:
@@ -75,9 +76,24 @@ def spelled(path: Path, text: TextSpec, columns: list[str], rows: int) -> pd.Dat
     return found.apply(lambda column: column.map(lambda value: _plain(value, text), na_action="ignore"))
 
 
-def number(text: TextSpec) -> re.Pattern[str]:
-    """Return the pattern of a number in this dialect."""
-    point, group = re.escape(text.decimal), re.escape(text.thousands or "")
+def dated(frame: pd.DataFrame, text: TextSpec) -> pd.DataFrame:
+    """Return the table with moments in the columns of `csv: dates`; what is no date of that form keeps its text."""
+    wanted = {name: form for name, form in text.dates.items() if name in frame}
+    return replaced(frame, {name: moments(frame[name], form) for name, form in wanted.items()}) if wanted else frame
+
+
+def moments(values: Any, form: str) -> Any:  # noqa: ANN401 (pandas is not typed here)
+    """Return texts as moments in UTC where each is of that form, else as ISO 8601 beside the others as they stand."""
+    stripped = values.astype("str").str.strip()
+    found = pd.to_datetime(stripped, format=form, errors="coerce", utc=True)
+    if found.notna().equals(values.notna()):
+        return found
+    return found.map(lambda moment: moment.isoformat(), na_action="ignore").astype(object).where(found.notna(), values)
+
+
+def number(decimal: str, thousands: str | None) -> re.Pattern[str]:
+    """Return the pattern of a number that is written with these marks."""
+    point, group = re.escape(decimal), re.escape(thousands or "")
     whole = rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)" if group else r"\d+"
     return re.compile(rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*")
 
@@ -87,15 +103,15 @@ def _plain(value: str, text: TextSpec) -> str:
     return joined.replace(text.decimal, ".")
 
 
-def _ungrouped(frame: pd.DataFrame, text: TextSpec, kept: frozenset[str | None] | set[str | None]) -> pd.DataFrame:
+def _ungrouped(frame: pd.DataFrame, text: TextSpec, kept: set[str | None]) -> pd.DataFrame:
     """Make numbers of columns whose every value is one, with groups of digits; of no date, code or mixture."""
     if text.thousands is None:
         return frame
-    pattern = number(text)
+    pattern = number(text.decimal, text.thousands)
     grouped = {
         name: _joined(frame[name], text) for name in frame if name not in kept and _are_all(frame[name], pattern)
     }
-    return frame.assign(**grouped) if grouped else frame
+    return replaced(frame, grouped) if grouped else frame
 
 
 def _are_all(values: Any, pattern: re.Pattern[str]) -> bool:  # noqa: ANN401 (pandas is not typed here)
