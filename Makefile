@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 COVERAGE := $(BIN)/coverage
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long bench lint types schemas lock clean
+.PHONY: help setup demo test test-long bench bench-serving lint types schemas lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## Build the environment in .venv (every other target does so when needed)
 
@@ -31,6 +31,9 @@ test-long: $(STAMP) ## Run the tests that take over a minute each
 
 bench: $(STAMP) ## Measure side by side with peers and limits, and print the tables of benchmarks/README.md
 	@for name in help inference bootstrap flow reconcile audit rollback scale training; do $(BIN)/python benchmarks/$$name.py || exit 1; echo; done
+
+bench-serving: $(STAMP) ## Set the service beside eight others (installs them into .cache; needs wrk)
+	@$(BIN)/python benchmarks/serving
 
 lint: $(STAMP) ## Check style with ruff
 	@$(BIN)/ruff check .
