@@ -32,7 +32,7 @@ _NOT_CODE: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 @dataclass(frozen=True)
 class PackagedBento:
-    """A Bento in a folder: `bentoml serve FOLDER` runs it, `build_image` makes an image of it."""
+    """A Bento in a folder: `bentoml serve FOLDER` runs it, `towpath image build` makes an image of it."""
 
     tag: str
     folder: Path

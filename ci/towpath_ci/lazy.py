@@ -18,6 +18,7 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 # Import name → the extra that brings it, for the sentence a user reads when it is not installed.
 EXTRAS: Final[dict[str, str]] = {
     "bentoml": "bento",
+    "cyclonedx": "bento",
     "lightgbm": "flows",
     "matplotlib": "flows",
     "mlflow": "registry",
@@ -27,6 +28,7 @@ EXTRAS: Final[dict[str, str]] = {
     "onnx": "flows",
     "onnxruntime": "bento",
     "optuna": "flows",
+    "packageurl": "bento",
     "pandas": "flows",
     "pandera": "flows",
     "prefect": "flows",

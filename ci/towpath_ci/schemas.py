@@ -18,6 +18,7 @@ SCHEMAS: Final[dict[str, str]] = {
     "deployment": "towpath_gitops.records.deployment:Deployment",
     "release": "towpath_gitops.records.release:Release",
     "decision": "towpath_gitops.promotion.decision:Decision",
+    "image": "towpath_gitops.records.image:ImageRecord",
     "evidence": "towpath_gitops.records.evidence:Evidence",
     "load": "towpath_gitops.records.load:LoadFigures",
     "lineage": "towpath_gitops.records.lineage:Lineage",

@@ -48,6 +48,13 @@ ARGUMENTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "reconcile": (("reconcile", "-e", STAGING), ("reconcile", "--json")),
     "verify": (("verify",),),
     "package": (("package", RELEASE),),
+    "image": (
+        ("image", "build", RELEASE, "--builder", "no-such-builder"),
+        ("image", "push", RELEASE, "--to", "127.0.0.1:9"),
+        ("image", "sync", RELEASE, "--from", "127.0.0.1:9", "--to", "127.0.0.1:9"),
+        ("image", "verify", RELEASE),
+        ("image", "list", RELEASE),
+    ),
     "status": (("status",), ("status", "--json")),
     "releases": (("releases",), ("releases", "--json")),
     "show": (("show", RELEASE), ("show", RELEASE, "--json")),

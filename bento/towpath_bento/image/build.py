@@ -16,10 +16,11 @@ from towpath_bento.image.oci import ARTIFACT_LABEL, BILL_LABEL, RELEASE_LABEL, D
 from towpath_bento.image.tools import builder
 from towpath_bento.image.wheels import exact, fetch
 from towpath_bento.package import PackagedBento
-from towpath_gitops.errors import DeliveryError
+from towpath_gitops.errors import DeliveryError, DigestMismatchError, NotFoundError
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.base import digest_bytes
 from towpath_gitops.records.image import BuiltImage
+from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.release import Release
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -77,6 +78,24 @@ def build_image(
         shutil.move(layout, into / LAYOUT)
         write_atomically(into / RECORD, record.model_dump_json(by_alias=True, indent=2) + "\n")
     return Built(into, record, found)
+
+
+def read_built(folder: Path, release: Release) -> Built:
+    """Return the image that was built into a folder, every byte of it compared with its digest.
+
+    Raises:
+        NotFoundError: there is none.
+        InvalidFileError, DigestMismatchError: it is damaged, or another than its record says.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        raise NotFoundError(f"No image of {release} was built here", hint=f"towpath image build {release.short_id}")
+    record = parse_json(path.read_bytes(), BuiltImage, source=str(path))
+    found = read_layout(folder / LAYOUT)
+    if (found.digest, record.release) != (record.digest, release.id):
+        why = f"It is {found.digest}, for {found.labels.get(RELEASE_LABEL)}."
+        raise DigestMismatchError(f"The image in {folder} is not that of {release}", why=why)
+    return Built(folder, record, found)
 
 
 def _labels(release: Release, bill: str) -> dict[str, str]:

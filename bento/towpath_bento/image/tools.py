@@ -41,11 +41,16 @@ def run(
         DeliveryError: it fails; the last lines that it printed are the reason.
     """
     if shutil.which(command[0]) is None:
-        raise MissingDependencyError(
-            f"{doing} needs {command[0]}, which is not on the PATH", hint=f"sudo apt-get install {command[0]}"
-        )
+        raise missing_tool(doing, command[0])
     done = subprocess.run(command, cwd=cwd, env=os.environ | dict(environment or {}), capture_output=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
         raise DeliveryError(f"{doing} failed", why="\n".join(said[-_LAST_LINES:]))
     return done.stdout
+
+
+def missing_tool(doing: str, name: str) -> MissingDependencyError:
+    """Return the failure of something that needs a program which is not installed."""
+    return MissingDependencyError(
+        f"{doing} needs {name}, which is not on the PATH", hint=f"sudo apt-get install {name}"
+    )

@@ -29,4 +29,4 @@ def package(release: Selector, *, into: Into = None) -> None:
     count = len(bento.requirements)
     say(f"{mark('ok')} {plain(bento.tag)} in {plain(bento.folder)}, {count} libraries")
     say(f"{mark('warn' if bento.unvouched else 'ok')} {plain(told_of_hashes(bento.unvouched, count))}")
-    next_step(f"bentoml serve {bento.folder}")
+    next_step(f"towpath image build {release}", f"bentoml serve {bento.folder}")

@@ -1,6 +1,6 @@
 """Releases as this clone has them at hand: no registry's catalogue is asked, so that nobody waits for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from towpath_gitops.errors import DigestMismatchError, NotFoundError, Unavailabl
 from towpath_gitops.records.artifact import check_artifact
 from towpath_gitops.records.base import short
 from towpath_gitops.records.evidence import Evidence, Kind
+from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.release import Release
 
 NOT_HERE = "its files are not in this clone's store"
@@ -52,6 +53,10 @@ class AtHand:
     def evidence(self, release: Release) -> Mapping[Kind, Evidence]:
         """Return the evidence that was published for a release, by kind."""
         return self.registry.evidence(release)
+
+    def images(self, release: Release) -> Sequence[ImageRecord]:
+        """Return the records of the images that carry a release, newest first."""
+        return self.registry.images(release)
 
     def signature(self, release: Release) -> bytes | None:
         """Return the signature that was published for a release, or None."""

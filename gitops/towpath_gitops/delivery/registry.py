@@ -28,8 +28,9 @@ from towpath_gitops.errors import (
 )
 from towpath_gitops.files import scratch, sync_directory
 from towpath_gitops.records.artifact import check_artifact
-from towpath_gitops.records.base import SHORT_ID_LENGTH
+from towpath_gitops.records.base import SHORT_ID_LENGTH, short
 from towpath_gitops.records.evidence import Evidence, Kind
+from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.lineage import Lineage
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.release import Release
@@ -42,6 +43,7 @@ ARTIFACT_PATH = "model"  # run artifact path of the artifact's folder
 EVIDENCE_PATH = "evidence"
 SIGNATURE_PATH = "signature/release.sig"  # beside the artifact, whose digest it must not change
 LINEAGE_PATH = "lineage/lineage.json"
+IMAGES_PATH = "images"  # one record for each image that carries the release
 CHAMPION = "champion"  # alias of what the last environment runs
 
 _EVIDENCE = {f"{EVIDENCE_PATH}/{kind}.json": kind for kind in Kind}
@@ -203,6 +205,33 @@ class Registry:
         with self._asking("Writing the signature to"):
             self.client.log_text(run, signature.decode(), SIGNATURE_PATH)
 
+    def images(self, release: Release) -> tuple[ImageRecord, ...]:
+        """Return the records of the images that carry a release, newest first.
+
+        Raises:
+            InvalidFileError: one cannot be read, or speaks of another release than its place says.
+        """
+        run = self._version(release).run_id
+        with self._asking("Reading the images in"), TemporaryDirectory(prefix="towpath-") as folder:
+            paths = [listed.path for listed in self.client.list_artifacts(run, IMAGES_PATH)]
+            texts = {path: Path(self.client.download_artifacts(run, path, folder)).read_bytes() for path in paths}
+        found = [parse_json(text, ImageRecord, source=f"{path} of {release}") for path, text in texts.items()]
+        for record in found:
+            _require_of(record, release)
+        return tuple(sorted(found, key=lambda record: record.created, reverse=True))
+
+    def publish_image(self, release: Release, record: ImageRecord) -> None:
+        """Keep the record of an image beside its release, whose own digests it does not change.
+
+        Raises:
+            InvalidFileError: the record speaks of another release.
+        """
+        _require_of(record, release)
+        run = self._version(release).run_id
+        text = record.model_dump_json(by_alias=True, indent=2) + "\n"
+        with self._asking("Writing the image's record to"):
+            self.client.log_text(run, text, f"{IMAGES_PATH}/{short(record.digest)}.json")
+
     def aliases(self, model: str) -> dict[str, int]:
         """Return alias → version of a model; empty when the registry does not know it."""
         with self._asking("Reading the aliases in"):
@@ -341,6 +370,11 @@ def _evidence_of(release: Release, kind: Kind, path: Path) -> Evidence:
             why=f"It is {evidence.kind} evidence about {evidence.release}.",
         )
     return evidence
+
+
+def _require_of(record: ImageRecord, release: Release) -> None:
+    if (record.release, record.artifact) != (release.id, release.artifact):
+        raise InvalidFileError(f"This image does not carry {release}", why=f"It carries {record.release}.")
 
 
 def _intact(folder: Path, artifact: str) -> bool:

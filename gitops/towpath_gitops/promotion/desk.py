@@ -8,6 +8,7 @@ from typing import Protocol
 
 from towpath_gitops.forges.base import Forge
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict
+from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
 
@@ -29,6 +30,10 @@ class ReleaseStore(Protocol):
 
     def signature(self, release: Release) -> bytes | None:
         """Return the signature that was published for a release, or None."""
+        ...
+
+    def images(self, release: Release) -> Sequence[ImageRecord]:
+        """Return the records of the images that carry a release, newest first."""
         ...
 
 

@@ -7,7 +7,8 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringCo
 from towpath_gitops.records.base import ApiVersion, Digest, Image, Line, Record, short
 
 # Where a registry keeps the images of one model: host, port and path, without tag or digest.
-RepositoryName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]{0,200}$")]
+_REPOSITORY = r"^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)+$"
+RepositoryName = Annotated[str, StringConstraints(max_length=200, pattern=_REPOSITORY)]
 
 
 class BuiltImage(Record):

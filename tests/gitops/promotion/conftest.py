@@ -21,10 +21,11 @@ from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.proposal import propose_promotion
 from towpath_gitops.promotion.review import merge_reviewed, review
 from towpath_gitops.records.artifact import check_artifact, manifest_digest
-from towpath_gitops.records.base import digest_of
+from towpath_gitops.records.base import digest_of, short
 from towpath_gitops.records.deployment import ChangeType, edited, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict, gate_digest
 from towpath_gitops.records.figures import ComparisonFigures
+from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
@@ -172,6 +173,17 @@ class FolderStore:
         """Return the signature beside the release."""
         path = self.root / str(release.version) / "release.sig"
         return path.read_bytes() if path.exists() else None
+
+    def images(self, release: Release) -> list[ImageRecord]:
+        """Return the records of images beside the release, newest first."""
+        paths = (self.root / str(release.version)).glob("image-*.json")
+        found = [ImageRecord.model_validate_json(path.read_text()) for path in paths]
+        return sorted(found, key=lambda record: record.created, reverse=True)
+
+    def publish_image(self, release: Release, record: ImageRecord) -> None:
+        """Keep the record of an image beside the release."""
+        path = self.root / str(release.version) / f"image-{short(record.digest)}.json"
+        path.write_text(record.model_dump_json(by_alias=True))
 
     def publish(self, release: Release, evidence: Evidence) -> None:
         """Keep evidence beside the release."""

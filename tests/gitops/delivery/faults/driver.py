@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,7 @@ from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.proposal import propose_promotion
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.evidence import Evidence, Kind
+from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
 
@@ -130,6 +131,10 @@ class Shelf:
     def signature(self, _: Release) -> bytes | None:
         """Hold no signature."""
         return None
+
+    def images(self, _: Release) -> Sequence[ImageRecord]:
+        """Hold no image."""
+        return ()
 
 
 def _reconcile(order: Mapping[str, Any], moments: Moments) -> dict[str, Any]:
