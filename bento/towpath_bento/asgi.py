@@ -32,16 +32,26 @@ class Answer(NamedTuple):
     content_type: str = wire.CONTENT_TYPE
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    unread: bool = False  # whether the request's body has not been read
 
 
 def problem_answer(problem: ProblemError) -> Answer:
     """Return a problem as an answer."""
-    return Answer(problem.body(), problems.CONTENT_TYPE, int(problem.status), tuple(problem.headers.items()))
+    headers = tuple(problem.headers.items())
+    return Answer(problem.body(), problems.CONTENT_TYPE, int(problem.status), headers, problem.unread)
 
 
 def header(scope: Scope, wanted: bytes) -> str:
     """Return the first header called `wanted` (in lower case), or nothing."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+def declared_size(scope: Scope) -> int:
+    """Return how many bytes a request says its body has; 0 where it does not say."""
+    declared = header(scope, b"content-length")
+    if not declared.isdecimal():
+        return 0
+    return int(declared) if len(declared) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
 async def read_body(scope: Scope, receive: Receive, deadlines: Deadlines) -> bytes:
@@ -51,8 +61,7 @@ async def read_body(scope: Scope, receive: Receive, deadlines: Deadlines) -> byt
         ProblemError: 413 as soon as it is known to be too large; 408 when it does not arrive in `BODY_TIMEOUT_S`.
         ClientGoneError: the caller hung up.
     """
-    declared = header(scope, b"content-length")
-    if declared.isdecimal() and (len(declared) > _MOST_DIGITS or int(declared) > MAX_BODY_BYTES):
+    if declared_size(scope) > MAX_BODY_BYTES:
         raise _too_large()
     chunks, size, more = [], 0, True
     try:

@@ -14,6 +14,7 @@ from typing import Final
 from towpath_bento import metrics
 from towpath_bento.lane import Lane, load
 from towpath_bento.router import Live
+from towpath_bento.settings import UnknownColumns
 from towpath_gitops.errors import InvalidFileError, TowpathError
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.parsing import parse_json
@@ -30,9 +31,10 @@ Stamp = tuple[int, int, int]
 class Follower:
     """Follows one pointer file. Used from one event loop; loading happens in a thread beside it."""
 
-    def __init__(self, model: str, pointer: Path) -> None:
+    def __init__(self, model: str, pointer: Path, unknown: UnknownColumns = "refuse") -> None:
         """Follow the file `pointer`, which must be about `model`, and keep this worker's state in a file beside it."""
         self.model = model
+        self._unknown = unknown
         self.environment = ""  # known from the first pointer on
         self.live = Live(0, {})
         self.error: str | None = None
@@ -100,7 +102,7 @@ class Follower:
         return Live(pointer.generation, lanes, pointer.split)
 
     def _lane(self, wanted: LanePointer) -> Lane:
-        return self._warm.get((wanted.release, wanted.artifact)) or load(wanted)
+        return self._warm.get((wanted.release, wanted.artifact)) or load(wanted, self._unknown)
 
     def _swap(self, live: Live) -> None:
         before = self.live

@@ -7,6 +7,7 @@ import numpy as np
 
 from towpath_bento.engines import Engine, open_engine
 from towpath_bento.problems import ProblemError
+from towpath_bento.settings import UnknownColumns
 from towpath_bento.wire import Codec
 from towpath_gitops.errors import DeliveryError
 from towpath_gitops.records.artifact import GOLDEN, SIGNATURE, check_artifact
@@ -27,7 +28,7 @@ class Lane:
     engine: Engine
 
 
-def load(pointer: LanePointer) -> Lane:
+def load(pointer: LanePointer, unknown: UnknownColumns = "refuse") -> Lane:
     """Bring a release to the point where it may take traffic: check its digest, open it, repeat its golden requests.
 
     The golden requests go through the decoder and the engine that serve, and so warm both.
@@ -39,10 +40,10 @@ def load(pointer: LanePointer) -> Lane:
     """
     folder = Path(pointer.path)
     check_artifact(folder, pointer.artifact)
-    return open_lane(folder, release=pointer.release, artifact=pointer.artifact)
+    return open_lane(folder, release=pointer.release, artifact=pointer.artifact, unknown=unknown)
 
 
-def open_lane(folder: Path, *, release: str, artifact: str) -> Lane:
+def open_lane(folder: Path, *, release: str, artifact: str, unknown: UnknownColumns = "refuse") -> Lane:
     """Open an artifact whose digest the caller has checked, and repeat its golden requests.
 
     Raises:
@@ -50,7 +51,7 @@ def open_lane(folder: Path, *, release: str, artifact: str) -> Lane:
     """
     signature = parse_json(_read(folder, SIGNATURE), Signature, source=SIGNATURE)
     golden = parse_json(_read(folder, GOLDEN), Golden, source=GOLDEN)
-    lane = Lane(release, artifact, Codec(signature), open_engine(folder, signature))
+    lane = Lane(release, artifact, Codec(signature, unknown), open_engine(folder, signature))
     for number, case in enumerate(golden.cases):
         _smoke_test(lane, number, case)
     return lane

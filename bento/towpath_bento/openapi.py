@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from towpath_bento import problems, wire
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
+from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.signature import Column, Signature
 
 _TYPES: Final = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "string"}
@@ -15,11 +16,11 @@ _REFUSALS: Final = {
     "413": "The body is too large",
     "415": "The body is not said to be JSON in UTF-8",
     "422": "The rows do not fit the model; names each row and field",
-    "503": "No release is live yet",
+    "503": "No release is live yet, or too much is waiting already",
 }
 
 
-def document(model: str, signature: Signature) -> dict[str, Any]:
+def document(model: str, signature: Signature, unknown: UnknownColumns = "refuse") -> dict[str, Any]:
     """Return the OpenAPI document of a service for `model` whose champion has `signature`."""
     predict = {"post": _predict(signature)}
     return {
@@ -35,7 +36,7 @@ def document(model: str, signature: Signature) -> dict[str, Any]:
             "/metrics": {"get": _simple("metrics", "Metrics of all workers", kind="text/plain")},
             "/openapi.json": {"get": _simple("openapi", "This document", refusals=("503",))},
         },
-        "components": {"schemas": _schemas(signature)},
+        "components": {"schemas": _schemas(signature, unknown)},
     }
 
 
@@ -77,7 +78,7 @@ def _problems(*statuses: str) -> dict[str, Any]:
     return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
 
 
-def _schemas(signature: Signature) -> dict[str, Any]:
+def _schemas(signature: Signature, unknown: UnknownColumns) -> dict[str, Any]:
     text = {"type": "string"}
     rows = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": {"$ref": "#/components/schemas/Row"}}
     entity = {"type": ["string", "null"], "maxLength": MAX_TEXT, "description": "key that decides the lane"}
@@ -88,6 +89,7 @@ def _schemas(signature: Signature) -> dict[str, Any]:
         "Row": _object(
             {column.name: _column(column) for column in signature.inputs},
             [column.name for column in signature.inputs if not column.nullable],
+            others=unknown == "ignore",
         ),
         "Request": _object({"rows": rows, "entity": entity}, ["rows"]),
         "Answer": _object(answer),
@@ -95,12 +97,12 @@ def _schemas(signature: Signature) -> dict[str, Any]:
     }
 
 
-def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+def _object(properties: dict[str, Any], required: list[str] | None = None, *, others: bool = False) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
         "required": list(properties) if required is None else required,
-        "additionalProperties": False,
+        "additionalProperties": others,
     }
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final, TypedDict
 
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
+from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.signature import Column, Signature
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -41,6 +42,7 @@ class ProblemError(Exception):
         self.status = status
         self.detail = detail
         self.errors = errors
+        self.unread = False  # whether the request's body has been left unread
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def body(self) -> bytes:
@@ -57,7 +59,7 @@ class ProblemError(Exception):
         return json.dumps(document).encode()
 
 
-def explain(body: bytes, signature: Signature, reason: Exception) -> ProblemError:
+def explain(body: bytes, signature: Signature, reason: Exception, unknown: UnknownColumns = "refuse") -> ProblemError:
     """Return the problem that `body`, which the typed decoder refused for `reason`, has with `signature`.
 
     The decoder stops at the first fault and thinks in types. This is the slow path, walked for bad requests only: it
@@ -67,7 +69,7 @@ def explain(body: bytes, signature: Signature, reason: Exception) -> ProblemErro
         document = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         return ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not valid JSON: {error or 'nested too deep'}")
-    errors = list(islice(faults(document, signature), MAX_ERRORS))
+    errors = list(islice(faults(document, signature, unknown), MAX_ERRORS))
     if not errors:
         return ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not valid JSON: {reason}")
     first = errors[0]
@@ -76,7 +78,7 @@ def explain(body: bytes, signature: Signature, reason: Exception) -> ProblemErro
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, told, errors)
 
 
-def faults(document: object, signature: Signature) -> Iterator[FieldError]:
+def faults(document: object, signature: Signature, unknown: UnknownColumns = "refuse") -> Iterator[FieldError]:
     """Yield everything in a parsed request that `signature` does not allow; nothing when it is valid."""
     if not isinstance(document, Mapping):
         yield _whole(None, 'send an object: {"rows": [{…}]}')
@@ -95,15 +97,15 @@ def faults(document: object, signature: Signature) -> Iterator[FieldError]:
         yield _whole("rows", f"must hold 1 to {MAX_ROWS} rows, not {len(rows)}")
     else:
         for number, row in enumerate(rows):
-            yield from _row_faults(number, row, signature)
+            yield from _row_faults(number, row, signature, unknown)
 
 
-def _row_faults(number: int, row: object, signature: Signature) -> Iterator[FieldError]:
+def _row_faults(number: int, row: object, signature: Signature, unknown: UnknownColumns) -> Iterator[FieldError]:
     if not isinstance(row, Mapping):
         yield FieldError(row=number, field=None, message=f"must be an object, not {_quoted(row)}")
         return
     known = [column.name for column in signature.inputs]
-    for name in row:
+    for name in row if unknown == "refuse" else ():
         if name not in known:
             yield FieldError(row=number, field=_shown(name), message=_unknown(name, known))
     for column in signature.inputs:

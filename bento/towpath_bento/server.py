@@ -18,12 +18,14 @@ import msgspec
 from numpy.typing import NDArray
 
 from towpath_bento import metrics, vitals, wire
+from towpath_bento.admission import Admission
 from towpath_bento.asgi import (
     Answer,
     ClientGoneError,
     Receive,
     Scope,
     Send,
+    declared_size,
     header,
     problem_answer,
     read_body,
@@ -41,7 +43,7 @@ from towpath_bento.packaged import packaged_pointer
 from towpath_bento.problems import ProblemError
 from towpath_bento.recorder import Recorder
 from towpath_bento.router import Live, Shadow
-from towpath_bento.settings import Journal
+from towpath_bento.settings import Journal, Limits
 from towpath_bento.wire import Request
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.pointer import POINTER_VARIABLE, PROBE_HEADER, WorkerState
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("towpath.bento")
 
 WORKERS_VARIABLE: Final = "TOWPATH_WORKERS"  # how many workers the service has, set by `python -m towpath_bento`
-_INLINE_BYTES: Final = 16_384  # bodies up to this size are answered in the event loop: a thread would cost more
 _PREDICT: Final = ("/v1/predict", "/invocations")
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
@@ -105,13 +106,16 @@ class ModelServer:
 
     follower: Follower  # from the start on; no request comes before it
 
-    def __init__(self, model: str, workers: int, journal: Journal | None = None) -> None:
+    def __init__(
+        self, model: str, workers: int, *, journal: Journal | None = None, limits: Limits | None = None
+    ) -> None:
         """Serve `model` as one of `workers` processes; by default without a journal."""
         self._model, self._workers = model, workers
-        self._settings = journal or Journal(share=0)
+        self._settings, self._limits = journal or Journal(share=0), limits or Limits()
         self._journal: Writer | None = None
         self._recorder = Recorder()
         self._shadow = Shadow(self._recorder.note)
+        self._admission = Admission(self._limits)
         self._deadlines = Deadlines()
         self._fresh = numbers()
         self._tasks: list[asyncio.Task[None]] = []
@@ -126,14 +130,14 @@ class ModelServer:
 
     async def start(self, pointer: Path) -> None:
         """Bring live what the file `pointer` names now, then follow it."""
-        self.follower = Follower(self._model, pointer)
+        self.follower = Follower(self._model, pointer, self._limits.unknown_columns)
         self._fresh = numbers()
         self._journal = open_journal(self._settings, pointer)
         if self._journal is not None:
             self._recorder.remember(self._settings.share, self._journal)
         vitals.introduce()
         await self.follower.look()
-        running = (self.follower.run(), self._shadow.run(), self._deadlines.run())
+        running = (self.follower.run(), self._shadow.run(), self._deadlines.run(), self._admission.run())
         self._tasks = [asyncio.create_task(each) for each in running]
 
     async def stop(self) -> None:
@@ -141,6 +145,7 @@ class ModelServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._admission.close()
         self._recorder.drain()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
@@ -159,7 +164,8 @@ class ModelServer:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))
         answer = answer._replace(headers=(*answer.headers, (REQUEST_HEADER, request)))
-        await (reply_early(receive, send, answer) if answer.status in _EARLY else reply(send, answer))
+        early = answer.unread or answer.status in _EARLY
+        await (reply_early(receive, send, answer) if early else reply(send, answer))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         _refuse_bentoml(scope)
@@ -180,13 +186,11 @@ class ModelServer:
         wire.require_json(header(scope, b"content-type"))
         if header(scope, b"content-encoding"):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
-        body = await read_body(scope, receive, self._deadlines)
+        body = await self._read(scope, receive)
         # One moment's lanes for the whole request, whatever is swapped meanwhile.
         asked = Asked(self.follower.live, body, header(scope, PROBE_HEADER.encode()))
         try:
-            # Many rows would keep every other request waiting.
-            inline = len(body) <= _INLINE_BYTES
-            scored = _score(asked) if inline else await asyncio.to_thread(_score, asked)
+            scored = await self._admission.answer(_score, asked, len(body))
         except ProblemError as problem:
             metrics.count_refusal(int(problem.status))
             self._count_refused(asked, problem)
@@ -227,6 +231,14 @@ class ModelServer:
         vitals.update(now=True)
         return Answer(metrics.render(), metrics.CONTENT_TYPE)
 
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            self._admission.check(declared_size(scope))
+            return await read_body(scope, receive, self._deadlines)
+        except ProblemError as problem:
+            metrics.count_refusal(int(problem.status))
+            raise
+
     def _champion(self) -> Lane:
         lane = self.follower.live.lanes.get("champion")
         if lane is None:
@@ -238,7 +250,8 @@ class ModelServer:
         return Answer(b"{}")
 
     def _openapi(self) -> Answer:
-        return Answer(msgspec.json.encode(document(self._model, self._champion().codec.signature)))
+        codec = self._champion().codec
+        return Answer(msgspec.json.encode(document(self._model, codec.signature, codec.unknown)))
 
     def _version(self) -> Answer:
         """Answer for all workers of the service, as their own states tell it."""
@@ -269,7 +282,7 @@ class ModelServer:
             return None, errors[0] if errors else f"There is no readable pointer: {error}"
 
 
-def model_server(name: str, *, journal: Journal | None = None) -> "Fronted":
+def model_server(name: str, *, journal: Journal | None = None, limits: Limits | None = None) -> "Fronted":
     """Return the BentoML service for the model `name`; the calling module assigns it to `service`.
 
     With the environment variable `TOWPATH_POINTER` it follows that pointer. Without it, it serves the release that was
@@ -278,18 +291,18 @@ def model_server(name: str, *, journal: Journal | None = None) -> "Fronted":
     Args:
         name: the model's, as in model.yaml.
         journal: what is remembered of the answers; by default a tenth of them. `Journal(share=0)` turns it off.
+        limits: what a worker takes on; by default those that `Limits` states.
     """
     import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
 
     from towpath_bento.fronted import Fronted  # noqa: PLC0415 (imports it as well)
 
     log.setLevel(logging.INFO)
-    logging.getLogger(
-        "uvicorn.access"
-    ).propagate = False  # else uvicorn words a line for each request that nobody reads
+    # Else uvicorn words a line for each request that nobody reads.
+    logging.getLogger("uvicorn.access").propagate = False
     workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
     folder = Path(_caller_file()).parent
-    server = ModelServer(name, workers, journal or Journal())
+    server = ModelServer(name, workers, journal=journal or Journal(), limits=limits)
 
     @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
     class Model:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 from towpath_gitops.errors import InvalidFileError
 
+UnknownColumns = Literal["refuse", "ignore"]
 MOST_LOST_S: Final = 5.0  # of what is remembered, when a worker is killed
 
 
@@ -41,14 +42,22 @@ class Journal:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        _require("share", self.share, holds=0 <= self.share <= 1, rule="between 0 and 1")
-        _require("flush_s", self.flush_s, holds=0 < self.flush_s <= MOST_LOST_S, rule=f"at most {MOST_LOST_S:g}")
-        for name in ("file_rows", "max_bytes", "queue_bytes"):
-            _require(name, getattr(self, name), holds=getattr(self, name) > 0, rule="more than 0")
+        _require("Journal", "share", self.share, holds=0 <= self.share <= 1, rule="between 0 and 1")
         _require(
-            "s3", self.s3, holds=self.s3 is None or self.s3.startswith("s3://"), rule="an address s3://bucket/prefix"
+            "Journal", "flush_s", self.flush_s, holds=0 < self.flush_s <= MOST_LOST_S, rule=f"at most {MOST_LOST_S:g}"
         )
-        _require("folder", self.folder, holds=not (self.folder and self.s3), rule="left out where s3 is given")
+        for name in ("file_rows", "max_bytes", "queue_bytes"):
+            _require("Journal", name, getattr(self, name), holds=getattr(self, name) > 0, rule="more than 0")
+        _require(
+            "Journal",
+            "s3",
+            self.s3,
+            holds=self.s3 is None or self.s3.startswith("s3://"),
+            rule="an address s3://bucket/prefix",
+        )
+        _require(
+            "Journal", "folder", self.folder, holds=not (self.folder and self.s3), rule="left out where s3 is given"
+        )
 
     @property
     def is_placed(self) -> bool:
@@ -56,8 +65,35 @@ class Journal:
         return self.share > 0 and bool(self.folder or self.s3)
 
 
-def _require(name: str, value: object, *, holds: bool, rule: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a worker takes on, and what becomes of columns that the model does not know.
+
+    Args:
+        waiting: large requests that may wait for a thread, and small ones in one turn of a worker that is late; those
+            beyond are answered 503 with `Retry-After`.
+        wait_s: seconds by which a worker may be late before it answers 503.
+        unknown_columns: `refuse` answers 422 and names the column; `ignore` leaves it unread.
+
+    Raises:
+        InvalidFileError: a value is out of its range.
+    """
+
+    waiting: int = 16
+    wait_s: float = 0.5
+    unknown_columns: UnknownColumns = "refuse"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        _require("Limits", "waiting", self.waiting, holds=self.waiting >= 0, rule="0 or more")
+        _require("Limits", "wait_s", self.wait_s, holds=self.wait_s > 0, rule="more than 0")
+        known = get_args(UnknownColumns)
+        rule = " or ".join(known)
+        _require("Limits", "unknown_columns", self.unknown_columns, holds=self.unknown_columns in known, rule=rule)
+
+
+def _require(kind: str, name: str, value: object, *, holds: bool, rule: str) -> None:
     if not holds:
         raise InvalidFileError(
-            f"Journal(): {name} is {value!r}", why=f"It must be {rule}.", hint="Correct it in bento/service.py."
+            f"{kind}(): {name} is {value!r}", why=f"It must be {rule}.", hint="Correct it in bento/service.py."
         )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from towpath_bento.columns import Blocks, Places
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
 from towpath_bento.problems import ProblemError, explain
+from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.signature import Column, Signature
 
 CONTENT_TYPE: Final = "application/json"
@@ -54,9 +55,10 @@ def entity_of(body: bytes) -> str | None:
 class Codec:
     """Requests and answers of one signature."""
 
-    def __init__(self, signature: Signature) -> None:
-        """Make the types that requests are decoded into."""
+    def __init__(self, signature: Signature, unknown: UnknownColumns = "refuse") -> None:
+        """Make the types that requests are decoded into; `unknown` says what becomes of other columns."""
         self.signature = signature
+        self.unknown = unknown
         self._places = Places(signature)
         inputs = {column.name: column for column in signature.inputs}
         fields = [(f"f{i}", inputs[name]) for i, name in enumerate((*self._places.numbers, *self._places.texts))]
@@ -64,7 +66,7 @@ class Codec:
             "Row",
             [_field(name, column) for name, column in fields],
             rename={name: column.name for name, column in fields},
-            forbid_unknown_fields=True,
+            forbid_unknown_fields=unknown == "refuse",
             kw_only=True,
             gc=False,
         )
@@ -87,7 +89,7 @@ class Codec:
         try:
             decoded: Any = self._decoder.decode(body)
         except _REFUSALS as error:
-            raise explain(body, self.signature, error) from error
+            raise explain(body, self.signature, error, self.unknown) from error
         rows = [msgspec.structs.astuple(row) for row in decoded.rows]
         return Request(self._places.fill(rows), len(rows), decoded.entity)
 
