@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a folder, it is not on the path by its name
 
+from serving import conduct
 from serving.agreement import agree
 from serving.load import Figures, Running, needs_wrk, serving
 from serving.model import make
@@ -26,7 +27,7 @@ def main() -> None:
     """Measure, and print the table of benchmarks/README.md."""
     parser = argparse.ArgumentParser(prog="benchmarks/serving", description="Set Towpath's service beside its peers.")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each round")
+    parser.add_argument("--seconds", type=int, default=3, help="of each round")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of peers' names")
     options = parser.parse_args()
     needs_wrk()
@@ -39,10 +40,14 @@ def main() -> None:
             _print(rows, options.rounds, _measured(running, rows, options.rounds, options.seconds))
         print("\n| server | memory of its own |\n| --- | --- |")
         for server in running:
-            print(f"| {server.peer.name} | {server.memory_mb:.0f} MB |")
+            print(f"| {server.peer.name} | {server.memory_mb:.0f} MB |", flush=True)
+        conduct.longest([server for server in running if server.peer.name in {TOWPATH, BARE}])
+        conduct.switching(running[0], options.rounds, options.seconds)
+        stack.close()
+        conduct.scaling(made, options.rounds, options.seconds)
 
 
-def _measured(running: Sequence[Running], rows: int, rounds: int, seconds: float) -> dict[str, list[Figures]]:
+def _measured(running: Sequence[Running], rows: int, rounds: int, seconds: int) -> dict[str, list[Figures]]:
     found: dict[str, list[Figures]] = {server.peer.name: [] for server in running}
     for number in range(rounds + 1):
         for server in running if number % 2 else reversed(running):

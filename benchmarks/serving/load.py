@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +73,7 @@ class Running:
         return sum(each.memory_full_info().uss for each in self._processes()) / 1e6
 
     def round(self, rows: int, connections: int, seconds: float) -> Figures:
-        """Load it for so many seconds.
+        """Load it for so many seconds, rounded up: wrk knows whole ones.
 
         Raises:
             RuntimeError: a request failed.
@@ -83,7 +84,7 @@ class Running:
             headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in self.peer.headers)
             script.write_text(_LUA.format(body=content, headers=headers))
             url = f"http://127.0.0.1:{self.port}{self.peer.path}"
-            command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", script, url]
+            command = ["wrk", "-t1", f"-c{connections}", f"-d{ceil(seconds)}s", "--timeout", "30s", "-s", script, url]
             before = self._spent_s()
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             spent_s = self._spent_s() - before

@@ -15,7 +15,7 @@ from towpath_flows.data import load, split, validate
 from towpath_flows.project import Project
 from towpath_flows.training import TuneResult, export, fit
 from towpath_gitops.records.artifact import manifest_digest
-from towpath_gitops.records.pointer import LanePointer, Pointer
+from towpath_gitops.records.pointer import LanePointer, Pointer, Split
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
 
@@ -100,25 +100,29 @@ def _write_bare(booster: Any, path: Path) -> None:  # noqa: ANN401 (XGBoost has 
 
 
 def _write_release(folder: Path, artifact: Path, signature: Signature) -> None:
-    """Write the service's code, and a pointer whose champion and challenger are the release."""
+    """Write the service's code, and a pointer to two releases of the same artifact, as champion and challenger."""
+    first, second = (_lane(artifact, signature, version) for version in (1, 2))
+    pointer = Pointer(
+        model="bench",
+        environment="bench",
+        generation=1,
+        lanes={"champion": first, "challenger": second},
+        split=Split(mode="ab", share=0.5, salt="bench"),
+    )
+    (folder / "pointer.json").write_text(pointer.model_dump_json(by_alias=True))
+    (folder / "bento").mkdir()
+    (folder / "bento" / "service.py").write_text(SERVICE)
+
+
+def _lane(artifact: Path, signature: Signature, version: int) -> LanePointer:
     nothing = "sha256:" + "0" * 64
     release = Release(
         model="bench",
-        version=1,
-        semver="1.0.0",
+        version=version,
+        semver=f"1.0.{version}",
         artifact=manifest_digest(artifact),
         schema=signature.digest,
         data=nothing,
         code="0" * 40,
     )
-    lane = LanePointer(release=release.id, artifact=release.artifact, path=str(artifact))
-    pointer = Pointer(
-        model="bench",
-        environment="bench",
-        generation=1,
-        lanes={"champion": lane, "challenger": lane},
-        split={"mode": "ab", "share": 0.5, "salt": "bench"},
-    )
-    (folder / "pointer.json").write_text(pointer.model_dump_json(by_alias=True))
-    (folder / "bento").mkdir()
-    (folder / "bento" / "service.py").write_text(SERVICE)
+    return LanePointer(release=release.id, artifact=release.artifact, path=str(artifact))
