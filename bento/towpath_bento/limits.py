@@ -7,10 +7,20 @@ from towpath_gitops.records.signature import Column
 MAX_BODY_BYTES: Final = 8 * 2**20
 MAX_ROWS: Final = 10_000
 MAX_TEXT: Final = 1_000  # characters of one string value
+MAX_NAME: Final = 200  # characters of a column's name
 BODY_TIMEOUT_S: Final = 10.0  # for the whole body to arrive
 
 FLOAT32_MAX: Final = 3.4028234663852886e38
 EXACT_INTEGER: Final = float(2**24)  # the largest up to which float32 tells every integer from its neighbours
+
+
+def wrong_with_name(name: object) -> str:
+    """Return why a column cannot be called so; "" where it can. The parser of requests takes no quote or backslash."""
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+        return f"its name is no text of 1 to {MAX_NAME} characters"
+    if not name.isprintable():
+        return "its name holds letters that cannot be printed"
+    return 'its name holds " or \\, which the service cannot read in requests' if {'"', "\\"} & {*name} else ""
 
 
 def bounds(column: Column) -> tuple[float, float]:

@@ -5,16 +5,15 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from towpath_bento.limits import MAX_NAME, wrong_with_name
 from towpath_flows.spec import SPEC, ModelSpec, SliceGate, load_spec
 from towpath_gitops.errors import InvalidFileError
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
     from sklearn.base import BaseEstimator
-
-_LONGEST_NAME: Final = 200  # characters of a column's name, as in the signature
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,11 @@ class Project:
                     why="Callers of the model must know its columns one by one.",
                     hint="Write each column out, by its own name.",
                 )
-            if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+            wrong = wrong_with_name(name)
+            if wrong:
                 raise InvalidFileError(
-                    f"{SPEC}: schema: {self.spec.schema_} has a column called {str(name)[:_LONGEST_NAME]!r}",
-                    why=f"A name is text of 1 to {_LONGEST_NAME} characters that can be printed.",
+                    f"{SPEC}: schema: {self.spec.schema_} has a column called {str(name)[:MAX_NAME]!r}",
+                    why=f"{wrong[0].upper()}{wrong[1:]}.",
                     hint="Rename the column in the data and in the schema.",
                 )
 

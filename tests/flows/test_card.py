@@ -5,15 +5,17 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
+from sklearn.compose import ColumnTransformer
 
 from towpath_bento.engines.native import dense
 from towpath_flows.data import Splits
 from towpath_flows.evaluation import plots
 from towpath_flows.evaluation.assessment import Assessment
 from towpath_flows.evaluation.card import Facts, pictures, write_card
-from towpath_flows.evaluation.importance import contributions, importance, permutation_importance
+from towpath_flows.evaluation.importance import _made_of, contributions, importance, permutation_importance
 from towpath_flows.evaluation.judgement import assess_behaviour, assess_worth
 from towpath_flows.evaluation.scoring import Scorer
 from towpath_flows.evaluation.thresholds import curve
@@ -210,6 +212,14 @@ def test_importance_is_told_of_the_columns_that_callers_send(model: Model, expor
     directions = {each.column: each.direction for each in found.columns}
     assert directions["country"] is None
     assert (directions["items"] or 0) > 0.5
+
+
+def test_a_column_may_be_called_self() -> None:
+    """No name of a column is taken by pandas when it is asked which features a column moves."""
+    x = pd.DataFrame({"self": np.arange(60.0), "class": np.arange(60.0)[::-1]})
+    pipeline = ColumnTransformer([("all", "passthrough", ["self", "class"])]).fit(x)
+    signature = Signature(task="binary", target="t", inputs=tuple(Column(name=name, type="number") for name in x))
+    assert _made_of(Model("xgboost", pipeline, None, {}, 1, signature), x).tolist() == [[1, 0], [0, 1]]
 
 
 def test_an_exported_model_is_judged_by_its_own_engine(published: Project, exported: Exported, splits: Splits) -> None:

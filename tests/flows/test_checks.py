@@ -114,6 +114,18 @@ def test_regression_may_answer_any_finite_number() -> None:
     assert run(CHECKS["range"], _subject(lambda c: _good(c) * 1e6, _signature("regression"))).verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(("noise", "verdict"), [(1.0, Verdict.PASS), (0.0, Verdict.FAIL)])
+def test_a_value_may_move_as_far_as_the_model_errs(noise: float, verdict: Verdict) -> None:
+    """A regression in steps is nervous only where its steps are greater than what it does not know anyway."""
+
+    def steps(columns: Columns) -> Answers:
+        return np.asarray(np.floor(columns["amount"].astype(np.float64) * 200) % 2 + columns["amount"])
+
+    truth = steps(COLUMNS)[:, 0] + noise * np.random.default_rng(0).choice([-1.5, 1.5], 40)
+    subject = replace(_subject(steps, _signature("regression")), truth=truth)
+    assert run(CHECKS["perturbations"], subject).verdict is verdict
+
+
 def test_a_check_that_breaks_is_an_error() -> None:
     """A model that raises on plain rows is an error finding, not an exception."""
 

@@ -441,3 +441,16 @@ def test_few_fractions_may_be_codes(inferred: Inferred) -> None:
     assert found.roles.task == "regression"
     assert any("--task multiclass" in doubt for doubt in found.doubts)
     assert inferred(frame, "grade", task="multiclass").roles.task == "multiclass"
+
+
+def test_texts_that_name_rows_are_set_aside_before_a_check_refuses_them() -> None:
+    """Among the rows that training sees there are more different ones for each row than in the whole table."""
+    random = np.random.default_rng(0)
+    assert "name for each row" in examine("shop", pd.Series(random.integers(0, 300, 600).astype(str)) + "-x").aside
+    assert not examine("shop", pd.Series(random.integers(0, 90, 600).astype(str)) + "-x").aside
+
+
+@pytest.mark.parametrize("name", ['he said "hi"', "back\\slash", "line\nbreak", ""])
+def test_names_that_callers_cannot_send_are_left_out(name: str) -> None:
+    """And it is said why."""
+    assert "name" in examine(name, pd.Series([1.0, 2.0])).lost

@@ -183,6 +183,8 @@ def test_what_cannot_be_imported_is_named(
         ('pa.Field(alias="")', "has a column called ''"),
         (f'pa.Field(alias="{"a" * 201}")', "has a column called 'aaa"),
         (r'pa.Field(alias="a\nb")', r"has a column called 'a\\nb'"),
+        ("pa.Field(alias='a \"b\"')", "which the service cannot read in requests"),
+        (r'pa.Field(alias="a\\b")', "which the service cannot read in requests"),
         ('pa.Field(alias="am.*", regex=True)', r"by a pattern, am\.\*"),
     ],
 )

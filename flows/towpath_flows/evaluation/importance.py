@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from towpath_bento.engines.native import dense
+from towpath_flows.data.coercion import replaced
 from towpath_flows.evaluation.metrics import metrics_of
 from towpath_gitops.records.importance import MOST_COLUMNS, ColumnImportance, Importance
 from towpath_gitops.records.signature import Task
@@ -122,7 +123,7 @@ def _made_of(model: "Model", x: pd.DataFrame) -> Floats:
         other = x[name].iloc[np.argsort(x[name].to_numpy(), kind="stable")]
         spread = other.iloc[np.linspace(0, len(other) - 1, len(probes)).astype(int)].to_numpy()
         for values in (spread, spread[::-1]):
-            changed = dense(model.pipeline.transform(probes.assign(**{str(name): values})))
+            changed = dense(model.pipeline.transform(replaced(probes, {str(name): values})))
             moved[:, index] += ~((changed == base) | (np.isnan(changed) & np.isnan(base))).all(axis=0)
     return np.asarray(moved > 0, dtype=np.float64)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from towpath_bento.limits import EXACT_INTEGER, FLOAT32_MAX, MAX_TEXT
+from towpath_bento.limits import EXACT_INTEGER, FLOAT32_MAX, MAX_TEXT, wrong_with_name
 from towpath_flows.data.coercion import Kind
 from towpath_flows.inference import texts
 from towpath_flows.inference.naming import one_line
@@ -17,11 +17,12 @@ MOST_CATEGORIES: Final = 12  # of a closed list
 FEWEST_EACH: Final = 5  # rows of a category that has shown itself
 LONGEST_CATEGORY: Final = 60  # characters
 MANY: Final = 40  # different texts from which a column may be a name for each row
-LONGEST_NAME: Final = 200  # as in the signature
 ID_WORDS: Final = re.compile(
     r"(?:^|[_\s.-])(?:id|ids|uuid|guid|key|pk|rownames?|row|index|idx|nr|no|number)$|^unnamed: \d+$"
 )
 TIME_WORDS: Final = re.compile(r"time|date|epoch|stamp|(?:^|_)ts$|_at$|created|updated|moment")
+_LEARNED: Final = 0.8  # of the rows, usually, are not kept for the test
+_GROUPED: Final = 0.45  # different texts for each row; from a half on a check of the features refuses them
 _EPOCHS: Final = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 _EPOCH_RANGE: Final = (3.15e8, 4.1e9)  # seconds since 1970: from 1980 to 2099
 _STRETCH: Final = 2  # how many times the spread that was seen may lie beyond it
@@ -90,8 +91,9 @@ def outward(value: float) -> float:
 
 def examine(name: str, values: Series, spelled: Series | None = None) -> Column:
     """Return what a column holds; `spelled` is the same column as text, where the file is text."""
-    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
-        return Column(str(name), "other", len(values), lost=f"its name is no text of 1 to {LONGEST_NAME} characters")
+    wrong = wrong_with_name(name)
+    if wrong:
+        return Column(str(name), "other", len(values), lost=f"{wrong}: rename it")
     values = _without_categories(values)
     known = values.dropna()
     base = Column(name, "number", len(values), len(values) - len(known))
@@ -209,10 +211,18 @@ def _text(base: Column, known: Series, _: Series | None) -> Column:
         base = _with(base, remarks=(*base.remarks, why))
     if max(map(len, shown)) > MAX_TEXT:
         return _with(base, aside=f"it holds texts of over {MAX_TEXT:,} characters, which the service refuses")
-    if distinct > MANY and distinct > len(known) / 2:
+    if distinct > MANY and _are_names(known):
         what = "prose: derive numbers or categories from it" if texts.are_prose(shown) else "nearly a name for each row"
         return _with(base, aside=f"it is {what}")
     return _categorised(base, known, shown)
+
+
+def _are_names(known: Series) -> bool:
+    """Whether they group rows no more, also among fewer rows: what training sees, of which a check says the same."""
+    if int(known.nunique()) > len(known) / 2:
+        return True
+    some = known.sample(frac=_LEARNED, random_state=0)
+    return bool(some.nunique() > _GROUPED * len(some))
 
 
 def _categorised(base: Column, known: Series, shown: list[str]) -> Column:

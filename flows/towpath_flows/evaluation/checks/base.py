@@ -116,16 +116,26 @@ class Subject:
         threshold = DEFAULT_THRESHOLD if self.signature.threshold is None else self.signature.threshold
         return decide(self.signature.task, np.asarray(answers, dtype=np.float64), threshold)
 
-    def flipped(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
+    def error(self, answers: NDArray[Any]) -> float:
+        """Return by how much a regression's answers (n, 1) typically miss the truth: the median absolute error.
+
+        0 for classes, and where the truth is not known.
+        """
+        if self.signature.task != "regression" or self.truth is None:
+            return 0.0
+        return float(np.median(np.abs(answers[:, 0] - self.truth.astype(np.float64))))
+
+    def flipped(self, before: NDArray[Any], after: NDArray[Any], *, error: float = 0.0) -> NDArray[np.bool_]:
         """Return which rows (n,) are decided otherwise.
 
-        Regression: which values move by more than a tenth of the standard deviation of the truth, as in the replay.
+        Regression: which values move by more than a tenth of the standard deviation of the truth, as in the replay, and
+        by more than `error`: who misses by ten knows nothing of a move by five.
         """
         old, new = self.decided(before), self.decided(after)
         if self.signature.task != "regression":
             return np.asarray(old != new)
         spread = float(np.std(old if self.truth is None else self.truth.astype(np.float64)))
-        return np.asarray(~(np.abs(new - old) <= TOLERANCE * max(spread, _TINY)))
+        return np.asarray(~(np.abs(new - old) <= max(TOLERANCE * spread, error, _TINY)))
 
 
 class Check(Protocol):

@@ -121,11 +121,11 @@ def _steps(subject: Subject, share: float) -> Iterator[tuple[str, float]]:
 def _attacked(subject: Subject, steps: dict[str, float]) -> NDArray[np.bool_]:
     """Return which decisions (n,) flip when every column takes the step that hurts most, or any single one does.
 
-    Each column's worst direction is found on its own: a coordinate-wise attack, which needs no gradient. Trees have
-    none.
+    A regression's value flips by moving farther than the model errs. Each column's worst direction is found on its
+    own: a coordinate-wise attack, which needs no gradient. Trees have none.
     """
     before = np.asarray(subject.predict(subject.columns), dtype=np.float64)
-    flips = np.zeros(subject.rows, dtype=bool)
+    flips, error = np.zeros(subject.rows, dtype=bool), subject.error(before)
     for sign in (1.0, -1.0) if subject.signature.task == "regression" else (1.0,):
         worst = dict(subject.columns)
         base = _standing(subject, before, before, sign)
@@ -133,12 +133,12 @@ def _attacked(subject: Subject, steps: dict[str, float]) -> NDArray[np.bool_]:
             moved, hurt = subject.columns[name], base
             for value in _moved(subject, name, step):
                 after = np.asarray(subject.predict({**subject.columns, name: value}), dtype=np.float64)
-                flips |= subject.flipped(before, after)
+                flips |= subject.flipped(before, after, error=error)
                 standing = _standing(subject, before, after, sign)
                 worse = standing < hurt
                 moved, hurt = np.where(worse[:, None], value, moved), np.where(worse, standing, hurt)
             worst[name] = moved
-        flips |= subject.flipped(before, subject.predict(worst))
+        flips |= subject.flipped(before, subject.predict(worst), error=error)
     return flips
 
 
