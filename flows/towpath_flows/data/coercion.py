@@ -73,12 +73,16 @@ def _integer(values: Series) -> tuple[Series, Series]:
 
 
 def _boolean(values: Series) -> tuple[Series, Series]:
+    if values.dtype == np.dtype(bool):
+        return values, pd.Series(False, index=values.index)
     truths = _plain(values).map(lambda value: _TRUTHS.get(value) if isinstance(value, str | int | float) else None)
     missing = truths.isna()
     return truths.astype("boolean" if missing.any() else "bool"), missing
 
 
 def _string(values: Series) -> tuple[Series, Series]:
+    if isinstance(values.dtype, pd.StringDtype):
+        return values.astype("str"), values.isna()
     texts = _plain(values)
     bad = ~texts.map(lambda value: isinstance(value, str)).astype(bool)
     return texts.where(~bad, None).astype("str"), bad

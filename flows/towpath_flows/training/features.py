@@ -147,7 +147,7 @@ def default_blocks(features: Features, x: pd.DataFrame, names: list[str]) -> lis
 def _served(values: Any, column: Column) -> Any:  # noqa: ANN401 (pandas is not typed here)
     if column.type == "string":
         texts = values.astype(object).where(values.notna(), "")
-        if not texts.map(lambda text: isinstance(text, str)).all():
+        if len(texts) and pd.api.types.infer_dtype(texts, skipna=False) != "string":
             raise _of_another_type(column, values)
         return texts
     try:
@@ -201,8 +201,14 @@ def _limit(checks: dict[str, dict[str, Any]], names: dict[str, str], kind: str) 
 
 
 def _example(values: Any) -> Any:  # noqa: ANN401 (as above; a number, a truth or text)
+    """Return the middle one of the values in order."""
     known = values.dropna()
     if known.empty:
         return None
-    value = known.sort_values().iloc[len(known) // 2]
+    middle = len(known) // 2
+    if isinstance(known.dtype, np.dtype) and known.dtype.kind in "biuf":
+        value: Any = np.partition(known.to_numpy(), middle)[middle]
+    else:
+        counts = known.value_counts(sort=False).sort_index()
+        value = counts.index[int(np.searchsorted(np.cumsum(counts.to_numpy()), middle, side="right"))]
     return value.item() if isinstance(value, np.generic) else value

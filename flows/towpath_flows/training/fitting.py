@@ -32,10 +32,7 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
     trainer = TRAINERS[tuned.framework]
     setting = replace(setting_of(project, splits), threads=threads or cores())
     try:
-        rounds = tuned.rounds
-        if rounds is None:
-            first = prepare(project, features, splits.train, splits.validation)
-            rounds = trainer.fit(first.train, first.judge, tuned.params, setting).rounds
+        rounds = tuned.rounds or _rounds(project, splits, features, tuned, setting)
         last = prepare(project, features, splits.development)
         final = trainer.fit(last.train, None, tuned.params, replace(setting, rounds=rounds))
     except (ValueError, RuntimeError) as error:
@@ -49,10 +46,16 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
         rounds=rounds,
         signature=features.signature,
         trials=tuned.trials,
-        findings=_suspected(project, features, splits, last),
+        findings=_suspected(project, features, last),
     )
     asked = project.spec.threshold
     return _deciding(project, splits, model, asked, setting) if isinstance(asked, ThresholdSpec) else model
+
+
+def _rounds(project: Project, splits: Splits, features: Features, tuned: TuneResult, setting: Setting) -> int:
+    """Find how many rounds do validation good; the rows of this fit are let go before the last one."""
+    first = prepare(project, features, splits.train, splits.validation)
+    return TRAINERS[tuned.framework].fit(first.train, first.judge, tuned.params, setting).rounds
 
 
 def _deciding(project: Project, splits: Splits, model: Model, asked: ThresholdSpec, setting: Setting) -> Model:
@@ -67,9 +70,8 @@ def _deciding(project: Project, splits: Splits, model: Model, asked: ThresholdSp
     return replace(model, signature=signature, threshold=found)
 
 
-def _suspected(project: Project, features: Features, splits: Splits, last: Prepared) -> tuple[Finding, ...]:
+def _suspected(project: Project, features: Features, last: Prepared) -> tuple[Finding, ...]:
     """Look at the features of all rows; a sample, on which a flow is rehearsed, could not tell."""
     if getattr(project, "sample", None) is not None:
         return ()
-    x = features.x(splits.development)
-    return suspect(project.spec.train.checks, features, x, last.pipeline, last.train.x)
+    return suspect(project.spec.train.checks, features, last.inputs, last.pipeline, last.train.x)

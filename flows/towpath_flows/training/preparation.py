@@ -21,11 +21,15 @@ from towpath_gitops.errors import TrainingError
 
 @dataclass(frozen=True)
 class Prepared:
-    """A transformer fitted on the rows of `train`, and the rows themselves; `judge` where rows to judge were given."""
+    """A transformer fitted on the rows of `train`, and the rows themselves; `judge` where rows to judge were given.
+
+    `inputs` are the rows of `train` before they were transformed.
+    """
 
     pipeline: Any
     train: Data
     judge: Data | None
+    inputs: pd.DataFrame
 
 
 def prepare(project: Project, features: Features, train: pd.DataFrame, judge: pd.DataFrame | None = None) -> Prepared:
@@ -52,9 +56,9 @@ def prepare(project: Project, features: Features, train: pd.DataFrame, judge: pd
     weights = Weights.of(project, features.target, train, y)
     data = Data(fitted, y, weights.rows(train, y) if weights else None, constraints(project, pipeline, x))
     if judge is None or judged is None:
-        return Prepared(pipeline, data, None)
+        return Prepared(pipeline, data, None, x)
     answers = features.y(judge)
-    return Prepared(pipeline, data, Data(judged, answers, weights.rows(judge, answers) if weights else None))
+    return Prepared(pipeline, data, Data(judged, answers, weights.rows(judge, answers) if weights else None), x)
 
 
 def transformer(project: Project, features: Features, x: pd.DataFrame) -> Any:  # noqa: ANN401 (scikit-learn is not typed)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ class Facts:
         """The model's spec."""
         return self.project.spec
 
+    @cached_property
     def beside_past(self) -> dict[str, tuple[Any, Any]]:
         """Return the features that the last release had in the same type: its sample (n,), and today's rows (m,).
 

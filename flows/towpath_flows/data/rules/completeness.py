@@ -31,7 +31,7 @@ def _fallen(facts: Facts) -> list[Measure]:
     """Judge how far shares fell; both are estimates, so their difference has an interval (Wald, Bonferroni)."""
     from scipy.stats import norm  # noqa: PLC0415 (heavy)
 
-    pairs, limit = facts.beside_past(), facts.spec.quality.completeness.fall
+    pairs, limit = facts.beside_past, facts.spec.quality.completeness.fall
     reach = norm.ppf(1 - (1 - CONFIDENCE) / 2 / max(len(pairs), 1))
     measures = []
     for name, sides in pairs.items():

@@ -15,7 +15,7 @@ def judge(facts: Facts) -> list[Measure]:
     """
     limit = facts.spec.quality.growth
     gate = f"new categories ≤ {limit:.0%}"
-    texts = {name: sides for name, sides in facts.beside_past().items() if sides[0].dtype == object}
+    texts = {name: sides for name, sides in facts.beside_past.items() if sides[0].dtype == object}
     measures = []
     for name, (before, today) in texts.items():
         known, counts = np.unique(before.astype(str), return_counts=True)

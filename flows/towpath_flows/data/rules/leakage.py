@@ -21,6 +21,8 @@ _LOOK: Final = 1_000  # rows of a first look
 _LIKELY: Final = 0.95  # share of equal values there, below which it is no copy
 _EXCLUDE: Final = "is it known at prediction time? If not, add it to `exclude`"
 
+Bins = NDArray[np.intp]
+
 
 def judge(facts: Facts) -> list[Measure]:
     """Score unseen rows by the mean of the target among known rows alike in one column: ROC AUC, or R².
@@ -128,11 +130,14 @@ def _power(
     classes: int,
 ) -> list[tuple[float, float]]:
     bins_known, bins_unseen = _bins(known, unseen)
+    number = 1 + int(max(bins_known.max(initial=0), bins_unseen.max(initial=0)))
     if not classes:
-        r2 = _explained(_means(bins_known, y_known, bins_unseen), y_unseen)
+        r2 = _explained(_means(bins_known, y_known, number)[bins_unseen], y_unseen)
         return [(r2, float(np.sqrt(4 * r2 * (1 - r2) ** 2 / len(y_unseen))))]
     asked = range(1, classes) if classes == 2 else range(classes)  # noqa: PLR2004 (of two classes one says it all)
-    scored = [(auc(_means(bins_known, y_known == code, bins_unseen), y_unseen == code), code) for code in asked]
+    scored = [
+        (_area(_means(bins_known, y_known == code, number), bins_unseen, y_unseen == code), code) for code in asked
+    ]
     return [
         (value, _auc_error(value, int((y_unseen == code).sum()), int((y_unseen != code).sum())))
         for value, code in scored
@@ -148,25 +153,45 @@ def _auc_error(area: float, hits: int, misses: int) -> float:
     return float(np.sqrt(max(total, 0.0) / (hits * misses)))
 
 
-def _bins(known: Any, unseen: Any) -> tuple[Any, Any]:  # noqa: ANN401 (as above)
+def _bins(known: Any, unseen: Any) -> tuple[Bins, Bins]:  # noqa: ANN401 (as above)
+    """Return the bin of each row, (n,) and (m,): of a quantile, or of a value."""
     if not pd.api.types.is_numeric_dtype(known) or pd.api.types.is_bool_dtype(known):
-        return known.astype(object).fillna("").astype(str), unseen.astype(object).fillna("").astype(str)
+        codes = pd.factorize(pd.concat([_text(known), _text(unseen)], ignore_index=True))[0]
+        return codes[: len(known)], codes[len(known) :]
     numbers = known.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isnan(numbers).all():
-        return pd.Series(0, index=known.index), pd.Series(0, index=unseen.index)
+        return np.zeros(len(known), dtype=np.intp), np.zeros(len(unseen), dtype=np.intp)
     edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _BINS + 1)))
     fresh = unseen.to_numpy(dtype=np.float64, na_value=np.nan)
     return _binned(numbers, edges), _binned(fresh, edges)
 
 
-def _binned(numbers: NDArray[np.float64], edges: NDArray[np.float64]) -> "pd.Series[int]":
-    return pd.Series(np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers)))
+def _text(values: Any) -> Any:  # noqa: ANN401 (as above)
+    if isinstance(values.dtype, pd.StringDtype):
+        return values.fillna("")
+    return values.astype(object).fillna("").astype(str)
 
 
-def _means(bins: Any, y: NDArray[Any], wanted: Any) -> NDArray[np.float64]:  # noqa: ANN401 (as above)
-    groups = pd.Series(y, dtype=np.float64).groupby(bins.to_numpy())
-    means = (groups.sum() + _PRIOR_ROWS * y.mean()) / (groups.size() + _PRIOR_ROWS)
-    return wanted.map(means).fillna(y.mean()).to_numpy(dtype=np.float64)  # type: ignore[no-any-return]  # pandas
+def _binned(numbers: NDArray[np.float64], edges: NDArray[np.float64]) -> Bins:
+    """Return 0 for what is missing, and from 1 on the place among the edges."""
+    return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(edges, numbers))
+
+
+def _means(bins: Bins, y: NDArray[Any], number: int) -> NDArray[np.float64]:
+    """Return the mean of `y` in each of a number of bins, (number,), drawn to the mean of all."""
+    sums = np.bincount(bins, weights=y, minlength=number) + _PRIOR_ROWS * y.mean()
+    return np.asarray(sums / (np.bincount(bins, minlength=number) + _PRIOR_ROWS))
+
+
+def _area(scores: NDArray[np.float64], bins: Bins, positive: NDArray[np.bool_]) -> float:
+    """Return `auc` of rows of which those in a bin (n,) share its score: it is enough to count them."""
+    levels, level = np.unique(scores, return_inverse=True)
+    hits = np.bincount(level[bins[positive]], minlength=len(levels))
+    misses = np.bincount(level[bins[~positive]], minlength=len(levels))
+    if not hits.any() or not misses.any():
+        return 0.5
+    won = hits * (np.cumsum(misses) - misses / 2)
+    return float(won.sum() / (hits.sum() * misses.sum()))
 
 
 def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

@@ -42,7 +42,7 @@ def _bounds(facts: Facts) -> Iterator[tuple[str, tuple[float, float]]]:
     for name, bound in spec.columns.items():
         if name in facts.frame:
             yield name, (_or(bound.min, -math.inf), _or(bound.max, math.inf))
-    for name, (before, _) in facts.beside_past().items():
+    for name, (before, _) in facts.beside_past.items():
         if name in spec.columns or before.dtype == object:
             continue
         known = before[~np.isnan(before)]

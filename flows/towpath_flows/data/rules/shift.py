@@ -16,7 +16,7 @@ def judge(facts: Facts) -> list[Measure]:
     """Count features with a major shift. Those that moved as far, but by chance for all we know, leave it open."""
     spec = facts.spec.quality.drift
     gate = f"features with a PSI of {spec.psi:g} or more ≤ {spec.share:.0%}"
-    pairs = facts.beside_past()
+    pairs = facts.beside_past
     if not pairs:
         words = NO_PAST if facts.past is None else "the last release had none of these features"
         verdict = Verdict.PASS if facts.past is None else Verdict.INCONCLUSIVE
