@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Final
 
 from towpath_bento import metrics
-from towpath_bento.lane import Lane, load
+from towpath_bento.held import Held
+from towpath_bento.lane import Lane
 from towpath_bento.router import Live
-from towpath_bento.settings import UnknownColumns
+from towpath_bento.settings import Limits
 from towpath_gitops.errors import InvalidFileError, TowpathError
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.parsing import parse_json
-from towpath_gitops.records.pointer import WORKERS, LaneName, LanePointer, Pointer, WorkerState
+from towpath_gitops.records.pointer import WORKERS, LaneName, Pointer, WorkerState
 
 log = logging.getLogger("towpath.bento")
 
 POLL_S: Final = 0.1
-KEPT_LANES: Final = 4  # lanes kept warm beyond the pointer's own: the way back is a swap, not a load
 
 Stamp = tuple[int, int, int]
 
@@ -31,10 +31,10 @@ Stamp = tuple[int, int, int]
 class Follower:
     """Follows one pointer file. Used from one event loop; loading happens in a thread beside it."""
 
-    def __init__(self, model: str, pointer: Path, unknown: UnknownColumns = "refuse") -> None:
+    def __init__(self, model: str, pointer: Path, limits: Limits | None = None) -> None:
         """Follow the file `pointer`, which must be about `model`, and keep this worker's state in a file beside it."""
         self.model = model
-        self._unknown = unknown
+        self.held = Held(limits or Limits())
         self.environment = ""  # known from the first pointer on
         self.live = Live(0, {})
         self.error: str | None = None
@@ -42,7 +42,6 @@ class Follower:
         self.states = pointer.parent / WORKERS
         self._seen: Stamp | None = None
         self._wanted: int | None = None  # the generation that is being brought live
-        self._warm: dict[tuple[str, str], Lane] = {}
         self._parent = os.getppid()
         self._reported = True
 
@@ -98,11 +97,8 @@ class Follower:
                 f"The pointer is about the model “{pointer.model}”", why=f"This service serves “{self.model}”."
             )
         self.environment = pointer.environment
-        lanes = {name: self._lane(wanted) for name, wanted in pointer.lanes.items()}
-        return Live(pointer.generation, lanes, pointer.split)
-
-    def _lane(self, wanted: LanePointer) -> Lane:
-        return self._warm.get((wanted.release, wanted.artifact)) or load(wanted, self._unknown)
+        lanes = {name: self.held.get(wanted) for name, wanted in pointer.lanes.items()}
+        return Live(pointer.generation, lanes, pointer.split, pointer.earlier)
 
     def _swap(self, live: Live) -> None:
         before = self.live
@@ -112,17 +108,10 @@ class Follower:
             gc.collect()
         gc.freeze()
         self.live, self.error = live, None
-        self._keep_warm(live.lanes)
+        self.held.set_live(live.lanes.values())
         _count(before.lanes, live.lanes)
         metrics.GENERATION.set(live.generation)
         log.info("generation %d is live: %s", live.generation, _names(live.lanes))
-
-    def _keep_warm(self, lanes: Mapping[LaneName, Lane]) -> None:
-        for lane in lanes.values():
-            self._warm.pop((lane.release, lane.artifact), None)
-            self._warm[lane.release, lane.artifact] = lane  # the newest last
-        for oldest in list(self._warm)[: -len(lanes) - KEPT_LANES]:
-            del self._warm[oldest]
 
     def _fail(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, TowpathError) else f"{type(error).__name__}: {error}"

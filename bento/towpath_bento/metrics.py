@@ -21,6 +21,7 @@ MOST_CLASSES: Final = 50
 MOST_RELEASES: Final = 16
 OTHER: Final = "(other)"  # shares one series among all that are beyond
 SHADOW: Final = "shadow"
+NAMED: Final = "named"  # the lane of what callers ask of a release by its id
 PROBE: Final = "probe"  # the lane of what Towpath itself asks: such requests are nobody's traffic
 
 # From half a millisecond, about what one row takes, to the seconds of a full batch on a busy machine.

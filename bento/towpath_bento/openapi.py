@@ -5,6 +5,7 @@ from typing import Any, Final
 from towpath_bento import problems, wire
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
 from towpath_bento.settings import UnknownColumns
+from towpath_gitops.records.pointer import LANE_HEADER
 from towpath_gitops.records.signature import Column, Signature
 
 _TYPES: Final = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "string"}
@@ -18,6 +19,16 @@ _REFUSALS: Final = {
     "422": "The rows do not fit the model; names each row and field",
     "503": "No release is live yet, or too much is waiting already",
 }
+_OTHER_REFUSALS: Final = {
+    "403": "Callers may not choose this lane",
+    "404": "There is no such release here",
+}
+_WISH: Final = {
+    "name": LANE_HEADER,
+    "in": "header",
+    "description": "the lane that shall answer, where callers may choose: either during a canary, else the champion",
+    "schema": {"type": "string", "enum": ["champion", "challenger"]},
+}
 
 
 def document(model: str, signature: Signature, unknown: UnknownColumns = "refuse") -> dict[str, Any]:
@@ -29,6 +40,8 @@ def document(model: str, signature: Signature, unknown: UnknownColumns = "refuse
         "paths": {
             "/v1/predict": predict,
             "/invocations": {"post": predict["post"] | {"operationId": "invocations"}},
+            "/v1/releases": {"get": _releases()},
+            "/v1/releases/{release}/predict": {"post": _predict_by_id()},
             "/version": {"get": _simple("version", "Which release serves, and whether all workers agree")},
             "/livez": {"get": _simple("livez", "The process answers")},
             "/readyz": {"get": _simple("readyz", "A champion is live", refusals=("503",))},
@@ -49,6 +62,7 @@ def _predict(signature: Signature) -> dict[str, Any]:
     return {
         "operationId": "predict",
         "summary": f"Predict “{signature.target}” for one or more rows",
+        "parameters": [_WISH],
         "requestBody": {"required": True, "content": {_JSON: request}},
         "responses": {
             "200": {
@@ -56,7 +70,33 @@ def _predict(signature: Signature) -> dict[str, Any]:
                 "headers": {"x-towpath-lane": header, "x-towpath-release": header},
                 "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Answer"}}},
             },
-            **_problems(*_REFUSALS),
+            **_problems(*_REFUSALS, "403"),
+        },
+    }
+
+
+def _releases() -> dict[str, Any]:
+    text = {"type": "string"}
+    release = _object({"release": text, "lane": {"type": ["string", "null"]}, "loaded": {"type": "boolean"}})
+    described = _simple("releases", "The releases that serve here or served before, and can be asked by id")
+    described["responses"]["200"]["content"][_JSON]["schema"] = _object(
+        {"releases": {"type": "array", "items": release}}
+    )
+    return described
+
+
+def _predict_by_id() -> dict[str, Any]:
+    """Describe a request to a release that may have another signature than the champion, which is described here."""
+    rows = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": {"type": "object"}}
+    answer = {"release": {"type": "string"}, "predictions": {"type": "array", "items": {"type": "object"}}}
+    return {
+        "operationId": "predictByRelease",
+        "summary": "Predict by a release that is named, in a lane or not; its own signature reads the rows",
+        "parameters": [{"name": "release", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "requestBody": {"required": True, "content": {_JSON: {"schema": _object({"rows": rows})}}},
+        "responses": {
+            "200": {"description": "One prediction for each row", "content": {_JSON: {"schema": _object(answer)}}},
+            **_problems(*_REFUSALS, "404"),
         },
     }
 
@@ -75,7 +115,8 @@ def _simple(operation: str, description: str, *, kind: str = _JSON, refusals: tu
 
 def _problems(*statuses: str) -> dict[str, Any]:
     content = {problems.CONTENT_TYPE: {"schema": _PROBLEM}}
-    return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
+    said = _REFUSALS | _OTHER_REFUSALS
+    return {status: {"description": said[status], "content": content} for status in statuses}
 
 
 def _schemas(signature: Signature, unknown: UnknownColumns) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from towpath_bento import metrics
 from towpath_bento.journal.entry import Noted
 from towpath_bento.lane import Lane
 from towpath_bento.wire import Request, decisions, entity_of
-from towpath_gitops.records.pointer import LaneName, Split
+from towpath_gitops.records.pointer import LaneName, LanePointer, Split
 
 log = logging.getLogger("towpath.bento")
 
@@ -32,6 +32,7 @@ class Live:
     generation: int
     lanes: Mapping[LaneName, Lane]
     split: Split | None = None
+    earlier: tuple[LanePointer, ...] = ()  # releases that are in no lane and may be asked by their ids
 
     def choose(self, body: bytes) -> tuple[LaneName, Lane] | None:
         """Return the lane that answers the request in `body`; None when no champion is live.
@@ -46,9 +47,25 @@ class Live:
         chosen = _falls_within(self.split, entity_of(body), body)
         return ("challenger", challenger) if chosen else ("champion", champion)
 
-    def probed(self, name: str) -> tuple[LaneName, Lane] | None:
-        """Return the lane that a probe names, whatever the split says; None when it is not live."""
+    def named(self, name: str) -> tuple[LaneName, Lane] | None:
+        """Return the lane of this name, whatever the split says; None when it is not live."""
         return next((pair for pair in self.lanes.items() if pair[0] == name), None)
+
+    def may_pin(self, name: str) -> bool:
+        """Whether a caller may choose the lane of this name.
+
+        During a canary either, so that people can try what is new. Not during an A/B test, whose two groups would no
+        longer be alike, and never the shadow, whose answers are nobody's.
+        """
+        mode = self.split.mode if self.split is not None else None
+        return name in {None: ("champion",), "shadow": ("champion",), "canary": ("champion", "challenger")}.get(
+            mode, ()
+        )
+
+    def find(self, release: str) -> Lane | LanePointer | None:
+        """Return the release of this id, or where it lies when it is in no lane; None when it never served here."""
+        here = next((lane for lane in self.lanes.values() if lane.release == release), None)
+        return here or next((each for each in self.earlier if each.release == release), None)
 
     def shadow(self, request: Request, body: bytes) -> Lane | None:
         """Return the lane that shall score the request besides the champion, or None."""

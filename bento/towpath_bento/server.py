@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from numpy.typing import NDArray
 
 from towpath_bento import metrics, vitals, wire
 from towpath_bento.admission import Admission
@@ -40,13 +39,13 @@ from towpath_bento.journal.opening import open_journal
 from towpath_bento.lane import Lane
 from towpath_bento.openapi import document
 from towpath_bento.packaged import packaged_pointer
+from towpath_bento.predicting import Asked, Scored, not_live, score
 from towpath_bento.problems import ProblemError
 from towpath_bento.recorder import Recorder
-from towpath_bento.router import Live, Shadow
+from towpath_bento.router import Shadow
 from towpath_bento.settings import Journal, Limits
-from towpath_bento.wire import Request
 from towpath_gitops.errors import TowpathError
-from towpath_gitops.records.pointer import POINTER_VARIABLE, PROBE_HEADER, WorkerState
+from towpath_gitops.records.pointer import LANE_HEADER, POINTER_VARIABLE, PROBE_HEADER, LanePointer, WorkerState
 
 if TYPE_CHECKING:
     from towpath_bento.fronted import Fronted
@@ -56,6 +55,9 @@ log = logging.getLogger("towpath.bento")
 
 WORKERS_VARIABLE: Final = "TOWPATH_WORKERS"  # how many workers the service has, set by `python -m towpath_bento`
 _PREDICT: Final = ("/v1/predict", "/invocations")
+_RELEASES: Final = "/v1/releases/"
+_OF_RELEASE: Final = "/predict"
+_PROBE, _LANE = PROBE_HEADER.encode(), LANE_HEADER.encode()
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
 
@@ -65,40 +67,6 @@ _SETTINGS: Final[dict[str, Any]] = {
     "metrics": {"enabled": False},
     "logging": {"access": {"enabled": False}},
 }
-
-
-class Scored(NamedTuple):
-    """A predicted request: the answer's bytes, who gave it, and who shall score it besides."""
-
-    body: bytes
-    name: str
-    lane: Lane
-    request: Request
-    values: NDArray[Any]
-    shadow: Lane | None
-
-
-class Asked(NamedTuple):
-    """A request for predictions, and the lanes of the moment at which it came."""
-
-    live: Live
-    body: bytes
-    probe: str  # the lane that shall answer, where Towpath itself asks; empty for everybody else
-
-    def choose(self) -> tuple[str, Lane]:
-        """Return the lane that answers.
-
-        Raises:
-            ProblemError: it is not live.
-        """
-        chosen = self.live.probed(self.probe) if self.probe else self.live.choose(self.body)
-        if chosen is None:
-            raise _not_live()
-        return chosen
-
-    def counted(self, lane: str) -> str:
-        """Return under which name the request is counted."""
-        return metrics.PROBE if self.probe else lane
 
 
 class ModelServer:
@@ -126,11 +94,12 @@ class ModelServer:
             "/ping": self._ready,
             "/metrics": self._metrics,
             "/openapi.json": self._openapi,
+            "/v1/releases": self._releases,
         }
 
     async def start(self, pointer: Path) -> None:
         """Bring live what the file `pointer` names now, then follow it."""
-        self.follower = Follower(self._model, pointer, self._limits.unknown_columns)
+        self.follower = Follower(self._model, pointer, self._limits)
         self._fresh = numbers()
         self._journal = open_journal(self._settings, pointer)
         if self._journal is not None:
@@ -146,6 +115,7 @@ class ModelServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._admission.close()
+        self.follower.held.close()
         self._recorder.drain()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
@@ -169,8 +139,11 @@ class ModelServer:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         _refuse_bentoml(scope)
-        if scope["path"] in _PREDICT:
+        path = scope["path"]
+        if path in _PREDICT:
             return await self._predict(scope, receive)
+        if path.startswith(_RELEASES) and path.endswith(_OF_RELEASE):
+            return await self._predict(scope, receive, release=path[len(_RELEASES) : -len(_OF_RELEASE)])
         return self._route(scope)
 
     def _route(self, scope: Scope) -> Answer:
@@ -180,17 +153,21 @@ class ModelServer:
         _require_method(scope, "GET", "HEAD")
         return route()
 
-    async def _predict(self, scope: Scope, receive: Receive) -> Answer:
+    async def _predict(self, scope: Scope, receive: Receive, release: str | None = None) -> Answer:
         started_s = time.perf_counter()
         _require_method(scope, "POST")
         wire.require_json(header(scope, b"content-type"))
         if header(scope, b"content-encoding"):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
+        wanted = None if release is None else self.follower.live.find(release)
+        if release is not None and wanted is None:
+            raise ProblemError(HTTPStatus.NOT_FOUND, "No such release is served here. See /v1/releases.")
         body = await self._read(scope, receive)
+        lane = await self.follower.held.fetch(wanted) if isinstance(wanted, LanePointer) else wanted
         # One moment's lanes for the whole request, whatever is swapped meanwhile.
-        asked = Asked(self.follower.live, body, header(scope, PROBE_HEADER.encode()))
+        asked = Asked(self.follower.live, body, header(scope, _PROBE), header(scope, _LANE), lane)
         try:
-            scored = await self._admission.answer(_score, asked, len(body))
+            scored = await self._admission.answer(score, asked, len(body))
         except ProblemError as problem:
             metrics.count_refusal(int(problem.status))
             self._count_refused(asked, problem)
@@ -200,9 +177,9 @@ class ModelServer:
             metrics.count_refusal(int(HTTPStatus.INTERNAL_SERVER_ERROR), asked.counted(name), lane.release)
             raise
         noted = self._note(asked, scored, scope[REQUEST_KEY], time.perf_counter() - started_s)
-        if scored.shadow is not None and not asked.probe:
+        if scored.shadow is not None:
             self._shadow.offer(scored.shadow, noted, body)
-        headers = (("x-towpath-lane", scored.name), ("x-towpath-release", scored.lane.release))
+        headers = ((LANE_HEADER, scored.name), ("x-towpath-release", scored.lane.release))
         return Answer(scored.body, headers=headers)
 
     def _note(self, asked: Asked, scored: Scored, request: str, took_s: float) -> Noted:
@@ -216,7 +193,7 @@ class ModelServer:
             at_s=time.time(),
             took_s=took_s,
             size_bytes=len(asked.body),
-            sampled=not asked.probe and self._recorder.samples(),
+            sampled=asked.is_traffic and self._recorder.samples(),
         )
         self._recorder.note(noted)
         return noted
@@ -242,7 +219,7 @@ class ModelServer:
     def _champion(self) -> Lane:
         lane = self.follower.live.lanes.get("champion")
         if lane is None:
-            raise _not_live()
+            raise not_live()
         return lane
 
     def _ready(self) -> Answer:
@@ -252,6 +229,14 @@ class ModelServer:
     def _openapi(self) -> Answer:
         codec = self._champion().codec
         return Answer(msgspec.json.encode(document(self._model, codec.signature, codec.unknown)))
+
+    def _releases(self) -> Answer:
+        """Answer which releases can be asked by their ids, and which of them are in memory in this worker."""
+        live = self.follower.live
+        found = [{"release": lane.release, "lane": name, "loaded": True} for name, lane in live.lanes.items()]
+        held = self.follower.held
+        found += [{"release": each.release, "lane": None, "loaded": each in held} for each in live.earlier]
+        return Answer(msgspec.json.encode({"releases": found}))
 
     def _version(self) -> Answer:
         """Answer for all workers of the service, as their own states tell it."""
@@ -321,14 +306,6 @@ def model_server(name: str, *, journal: Journal | None = None, limits: Limits | 
     return service
 
 
-def _score(asked: Asked) -> Scored:
-    name, lane = asked.choose()
-    request = lane.codec.decode(asked.body)
-    values = lane.engine.predict(request.columns)
-    answer = lane.codec.encode(lane.release, values)
-    return Scored(answer, name, lane, request, values, asked.live.shadow(request, asked.body))
-
-
 def _caller_file() -> str:
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__") == __name__:
@@ -351,7 +328,3 @@ def _require_method(scope: Scope, *allowed: str) -> None:
     if scope["method"] not in allowed:
         listed = ", ".join(allowed)
         raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {listed}.", allow=listed)
-
-
-def _not_live() -> ProblemError:
-    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "No release is live here yet.", retry_after="1")

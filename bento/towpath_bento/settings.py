@@ -73,6 +73,7 @@ class Limits:
         waiting: large requests that may wait for a thread, and small ones in one turn of a worker that is late; those
             beyond are answered 503 with `Retry-After`.
         wait_s: seconds by which a worker may be late before it answers 503.
+        releases: held in memory beside those in lanes, for an instant way back and for whoever asks them by id.
         unknown_columns: `refuse` answers 422 and names the column; `ignore` leaves it unread.
 
     Raises:
@@ -81,11 +82,13 @@ class Limits:
 
     waiting: int = 16
     wait_s: float = 0.5
+    releases: int = 4
     unknown_columns: UnknownColumns = "refuse"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        _require("Limits", "waiting", self.waiting, holds=self.waiting >= 0, rule="0 or more")
+        for name in ("waiting", "releases"):
+            _require("Limits", name, getattr(self, name), holds=getattr(self, name) >= 0, rule="0 or more")
         _require("Limits", "wait_s", self.wait_s, holds=self.wait_s > 0, rule="more than 0")
         known = get_args(UnknownColumns)
         rule = " or ".join(known)

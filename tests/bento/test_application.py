@@ -192,7 +192,7 @@ def test_many_releases_do_not_pile_up(point: Callable[..., Path]) -> None:
             await follower.look()
             point(generation + 1, bias=float(generation), version=generation + 1)
         assert follower.live.generation == 8
-        assert len(follower._warm) == 5
+        assert len(follower.held) == 5
 
     run(scenario())
 

@@ -68,9 +68,9 @@ def test_a_probe_gets_the_lane_that_it_names(lanes: dict[str, Lane]) -> None:
     live = Live(
         1, {"champion": lanes["champion"], "challenger": lanes["other"]}, Split(mode="canary", share=1, salt="s")
     )
-    assert live.probed("champion") == ("champion", lanes["champion"])
-    assert live.probed("challenger") == ("challenger", lanes["other"])
-    assert live.probed("shadow") is None
+    assert live.named("champion") == ("champion", lanes["champion"])
+    assert live.named("challenger") == ("challenger", lanes["other"])
+    assert live.named("shadow") is None
 
 
 @given(st.text(), st.binary())

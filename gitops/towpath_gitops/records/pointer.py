@@ -16,6 +16,8 @@ WORKERS = "workers"  # folder beside the pointer; one file per worker, named by 
 POINTER_VARIABLE = "TOWPATH_POINTER"  # environment variable that holds the pointer's path
 # Header of the questions that Towpath itself asks. It names the lane that shall answer; they are nobody's traffic.
 PROBE_HEADER = "x-towpath-probe"
+LANE_HEADER = "x-towpath-lane"  # names the lane: in an answer the one that gave it, in a request the one wished for
+EARLIER = 8  # releases of before that a pointer names
 
 LaneName = Literal["champion", "challenger", "shadow"]
 
@@ -45,6 +47,9 @@ class Pointer(Record):
     generation: PositiveInt = Field(description="grows with every swap")
     lanes: dict[LaneName, LanePointer]
     split: Split | None = None
+    earlier: tuple[LanePointer, ...] = Field(
+        default=(), max_length=EARLIER, description="what every worker served here before: askable by id, newest first"
+    )
 
 
 class WorkerState(Record):

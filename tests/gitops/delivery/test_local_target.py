@@ -53,16 +53,18 @@ def test_it_outlives_whoever_started_it(world: "World", publish: "Publish") -> N
 
 
 def test_each_swap_is_a_new_generation_of_the_pointer(world: "World", publish: "Publish") -> None:
-    """The generation grows, also on the way back."""
+    """The generation grows, also on the way back; what every worker served before is named, so that it can be asked."""
     one, two = publish(0.0), publish(1.0)
-    generations = []
+    generations, earlier = [], []
     for release in (one, two, one):
         world.declare(release)
         world.reconcile()
         pointer = Pointer.model_validate_json((world.target().folder / "pointer.json").read_text())
         assert pointer.lanes["champion"].release == release.id
         generations.append(pointer.generation)
+        earlier.append([each.release for each in pointer.earlier])
     assert generations == [1, 2, 3]
+    assert earlier == [[], [one.id], [two.id]]
 
 
 def test_another_port_moves_the_service(world: "World", publish: "Publish") -> None:

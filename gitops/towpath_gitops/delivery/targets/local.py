@@ -31,6 +31,7 @@ from towpath_gitops.records.base import Record
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.pointer import (
+    EARLIER,
     POINTER,
     LaneName,
     LanePointer,
@@ -175,7 +176,16 @@ class LocalTarget:
         if now is None and live and split is None and version and version.lanes == _releases(lanes):
             self._swap(Pointer(**self._place(live), lanes=lanes))  # only the file was lost
             return Done(f"generation {live} is pointed to again")
-        return self._swap(Pointer(**self._place((now.generation if now else live) + 1), lanes=lanes, split=split))
+        place = self._place((now.generation if now else live) + 1)
+        return self._swap(Pointer(**place, lanes=lanes, split=split, earlier=self._earlier(lanes)))
+
+    def _earlier(self, lanes: Mapping[LaneName, LanePointer]) -> tuple[LanePointer, ...]:
+        """Return what every worker had loaded before and is in none of these lanes, newest first."""
+        good = self._read(GOOD, Pointer)
+        before = (*good.lanes.values(), *good.earlier) if good else ()
+        now = set(_releases(lanes).values())
+        found = {each.release: each for each in reversed(before) if each.release not in now}
+        return tuple(reversed(found.values()))[:EARLIER]
 
     def _place(self, generation: int) -> dict[str, object]:
         return {"model": self.model, "environment": self.environment, "generation": generation}

@@ -1,0 +1,77 @@
+"""Which lane a request for predictions is answered by, and what its answer is made of."""
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from towpath_bento import metrics
+from towpath_bento.lane import Lane
+from towpath_bento.problems import ProblemError
+from towpath_bento.router import Live
+from towpath_bento.wire import Request
+
+
+class Scored(NamedTuple):
+    """A predicted request: the answer's bytes, who gave it, and who shall score it besides."""
+
+    body: bytes
+    name: str
+    lane: Lane
+    request: Request
+    values: NDArray[Any]
+    shadow: Lane | None
+
+
+class Asked(NamedTuple):
+    """A request for predictions, and the lanes of the moment at which it came."""
+
+    live: Live
+    body: bytes
+    probe: str = ""  # the lane that shall answer, where Towpath itself asks; empty for everybody else
+    pin: str = ""  # the lane that the caller wishes
+    release: Lane | None = None  # the release that the caller named, in a lane or not
+
+    def choose(self) -> tuple[str, Lane]:
+        """Return the lane that answers, and its name.
+
+        Raises:
+            ProblemError: 503, it is not live; 403, callers may not choose it.
+        """
+        if self.release is not None:
+            return metrics.NAMED, self.release
+        if self.pin and not self.probe and not self.live.may_pin(self.pin):
+            raise ProblemError(HTTPStatus.FORBIDDEN, "Callers may not choose this lane. Leave out x-towpath-lane.")
+        name = self.probe or self.pin
+        chosen = self.live.named(name) if name else self.live.choose(self.body)
+        if chosen is None:
+            raise not_live()
+        return chosen
+
+    def counted(self, lane: str) -> str:
+        """Return under which name the request is counted."""
+        return metrics.PROBE if self.probe else lane
+
+    @property
+    def is_traffic(self) -> bool:
+        """Whether it stands for what callers ask: not Towpath's own questions, nor those to a release by its name."""
+        return not self.probe and self.release is None
+
+
+def score(asked: Asked) -> Scored:
+    """Answer a request.
+
+    Raises:
+        ProblemError: it is refused.
+    """
+    name, lane = asked.choose()
+    request = lane.codec.decode(asked.body)
+    values = lane.engine.predict(request.columns)
+    answer = lane.codec.encode(lane.release, values)
+    shadow = asked.live.shadow(request, asked.body) if asked.is_traffic else None
+    return Scored(answer, name, lane, request, values, shadow)
+
+
+def not_live() -> ProblemError:
+    """Return the problem of a service, or of a lane, without a release."""
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "No release is live here yet.", retry_after="1")
