@@ -6,16 +6,19 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 import towpath_bento
 import towpath_gitops
+from towpath_bento.declared import needed_libraries
 from towpath_bento.engines.native import LIGHTGBM, XGBOOST
 from towpath_bento.image.bill import BILL, bill_of_materials
 from towpath_bento.image.locked import REQUIREMENTS, locked
 from towpath_bento.packaged import MODEL_FOLDER, RELEASE_FILE
 from towpath_bento.pins import requirements
+from towpath_bento.vitals import VERSION_VARIABLE
 from towpath_gitops.errors import DeliveryError, NotFoundError
 from towpath_gitops.records.artifact import SIGNATURE, check_artifact
 from towpath_gitops.records.parsing import dump_yaml, parse_json
@@ -23,7 +26,7 @@ from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
 
 SERVICE: Final = "service.py"
-_SERVING: Final = ("bentoml", "msgspec", "numpy", "prometheus-client", "pydantic", "ruamel.yaml")
+_SERVING: Final = ("bentoml", "msgspec", "numpy", "prometheus-client", "psutil", "pydantic", "ruamel.yaml")
 _NATIVE: Final = ("pandas", "scikit-learn", "skops")
 _BOOSTERS: Final = {XGBOOST: "xgboost", LIGHTGBM: "lightgbm"}
 _OURS: Final = (towpath_gitops, towpath_bento)
@@ -57,13 +60,14 @@ def package(release: Release, artifact: Path, code: Path, into: Path, lock: Path
         DigestMismatchError: the artifact is not the release's.
         NotFoundError: `code` holds no `service.py`.
         MissingDependencyError: a library that the Bento needs is not installed here, so its version cannot be pinned.
-        DeliveryError: `bentoml build` fails; its output is the reason.
+        DeliveryError: `service.py` or `bentoml build` fails; its output is the reason.
     """
     check_artifact(artifact, release.artifact)
     if not (code / SERVICE).is_file():
         raise NotFoundError(f"There is no {SERVICE} in {code}", hint="It is part of every model repository: bento/.")
     signature = parse_json((artifact / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
-    pins = locked(requirements(_roots(artifact, signature)), lock)
+    roots = (*_roots(artifact, signature), *needed_libraries(code / SERVICE))
+    pins = locked(requirements(roots), lock)
     version = f"{release.semver}-{release.short_id}"
     with tempfile.TemporaryDirectory(prefix="towpath-package-") as scratch:
         context, home = Path(scratch, "context"), Path(scratch, "home")
@@ -107,6 +111,7 @@ def _options(release: Release, pins: tuple[str, ...]) -> dict[str, object]:
         "envs": [
             {"name": "BENTOML_HOST", "value": "0.0.0.0"},  # noqa: S104 (inside a container)
             {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
+            {"name": VERSION_VARIABLE, "value": metadata.version("towpath")},
         ],
     }
 

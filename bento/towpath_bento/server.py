@@ -97,6 +97,11 @@ class ModelServer:
             "/v1/releases": self._releases,
         }
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The libraries that it needs in an image, beyond those of every service."""
+        return ("pyarrow",) if self._settings.is_placed else ()
+
     async def start(self, pointer: Path) -> None:
         """Bring live what the file `pointer` names now, then follow it."""
         self.follower = Follower(self._model, pointer, self._limits)

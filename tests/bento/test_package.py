@@ -13,11 +13,26 @@ from typing import Any
 import httpx
 import pytest
 
-from towpath_bento.package import PackagedBento, package
+from towpath_bento.declared import needed_libraries
+from towpath_bento.package import _SERVING, PackagedBento, package
 from towpath_bento.pins import requirements
+from towpath_bento.server import ModelServer
+from towpath_bento.settings import Journal
 from towpath_gitops.errors import DeliveryError, DigestMismatchError, MissingDependencyError, NotFoundError
 
-TRAINING = {"xgboost", "lightgbm", "scikit-learn", "pandas", "mlflow", "prefect", "optuna", "onnx", "skl2onnx", "scipy"}
+TRAINING = {
+    "xgboost",
+    "lightgbm",
+    "scikit-learn",
+    "pandas",
+    "mlflow",
+    "prefect",
+    "optuna",
+    "onnx",
+    "skl2onnx",
+    "scipy",
+    "pyarrow",
+}
 
 
 @pytest.fixture
@@ -130,6 +145,35 @@ def _holds_what_serving_needs_and_no_more(packed: PackagedBento, made: Any) -> N
     assert {"service.py", "release.json", "model", "towpath_bento", "towpath_gitops", "sbom.cdx.json"} <= inside
     assert "ARG BENTOML_HOST=0.0.0.0" in (packed.folder / "env" / "docker" / "Dockerfile").read_text()
     assert packed.tag == f"tiny:1.0.1-{made.release.short_id}"
+
+
+@pytest.mark.parametrize(
+    ("journal", "on"),
+    [
+        (Journal(), False),
+        (Journal(share=1), False),
+        (Journal(folder="/var/journal"), True),
+        (Journal(s3="s3://bucket/prefix", share=0.5), True),
+        (Journal(folder="/var/journal", share=0), False),
+    ],
+)
+def test_only_an_image_with_a_journal_holds_pyarrow(journal: Journal, on: bool) -> None:  # noqa: FBT001 (a case)
+    """An image has no folder of its own to remember in: where the owner gives none, it needs nothing to write with."""
+    assert ModelServer("tiny", 1, journal=journal).needs == (("pyarrow",) if on else ())
+
+
+def test_a_journal_is_written_with_what_its_service_says_it_needs(tmp_path: Path, code: Path) -> None:
+    """The service file is asked, whatever it prints; with what it names, and no more, a journal can be written."""
+    (code / "service.py").write_text(
+        "from towpath_bento.server import model_server\nfrom towpath_bento.settings import Journal\n"
+        "print('hello')\nservice = model_server('tiny', journal=Journal(folder='/var/journal'))\n"
+    )
+    needed = needed_libraries(code / "service.py")
+    assert needed == ("pyarrow",)
+    allowed = {pin.partition("==")[0] for pin in requirements([*_SERVING, *needed])}
+    (tmp_path / "sitecustomize.py").write_text(WALL.format(blocked=sorted(_modules_beyond(allowed))))
+    command = [sys.executable, "-c", "import towpath_bento.journal.reading, towpath_bento.journal.writer"]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=True)
 
 
 def test_a_library_that_is_not_here_cannot_be_pinned() -> None:

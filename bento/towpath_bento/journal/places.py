@@ -1,9 +1,10 @@
 """Where a journal's files lie: a folder, or a bucket. Files appear whole or not at all."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 from pyarrow import fs
@@ -11,6 +12,9 @@ from pyarrow import fs
 from towpath_bento.journal.names import SUFFIX
 from towpath_gitops.errors import UnavailableError
 from towpath_gitops.files import sweep, write_atomically
+
+_END: Final = b"PAR1"  # of a file of Parquet that is whole
+_TRIES: Final = 5  # to read an object that grows between the question for its size and that for its bytes
 
 
 class Place(Protocol):
@@ -101,7 +105,14 @@ class Bucket:
     def __init__(self, address: str) -> None:
         """Keep objects below `address` (s3://bucket/prefix), with the credentials that AWS's own tools would use."""
         self._prefix = address.removeprefix("s3://").rstrip("/")
-        self._files = fs.S3FileSystem(connect_timeout=2, request_timeout=5)
+        self._files = fs.S3FileSystem(
+            # What AWS's own tools ask, and Arrow only in some of its versions.
+            endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+            connect_timeout=2,
+            request_timeout=5,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=2),
+        )
 
     def __str__(self) -> str:
         """Return the address."""
@@ -120,8 +131,13 @@ class Bucket:
         return sorted(self._names())
 
     def open(self, name: str) -> pa.NativeFile:
-        """Open an object for reading."""
-        return self._files.open_input_file(f"{self._prefix}/{name}")
+        """Read an object at once: between two requests for parts of it, it may have grown."""
+        for _ in range(_TRIES):
+            with self._files.open_input_file(f"{self._prefix}/{name}") as source:
+                content = source.read_at(source.size(), 0)
+            if content.endswith(_END):
+                break
+        return pa.BufferReader(content)
 
     def _names(self) -> Iterator[str]:
         chosen = fs.FileSelector(self._prefix, recursive=True, allow_not_found=True)
