@@ -10,6 +10,10 @@ DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Since = Annotated[datetime | None, typer.Option(formats=DATES, help="Rows from this moment on (UTC).")]
 Until = Annotated[datetime | None, typer.Option(formats=DATES, help="Rows before this moment (UTC).")]
+Journal = Annotated[
+    str | None,
+    typer.Option(metavar="PLACE", help="Where the service remembers its answers: a folder, or s3://bucket/prefix."),
+]
 Selector = Annotated[
     str,
     typer.Argument(metavar="RELEASE", help="Version (3), semantic version (1.2.0), id or its beginning, or latest."),

@@ -406,9 +406,13 @@ def champion(project: Project) -> Release:
 
 
 @_stage("watch", outside=True)
-def watch(project: Project, release: Release, table: Table) -> monitor.Report:
-    """Compare the rows with the release's reference, and measure it where labels are there."""
-    return monitor.watch(project, release, table)
+def watch(project: Project, release: Release, table: Table, journal: str | None = None) -> monitor.Report:
+    """Compare the rows with the release's reference, and measure it where labels are there.
+
+    So is what the service remembers of the same stretch of time: in `journal` (a folder, or s3://bucket/prefix), by
+    default where the last environment's service on this machine remembers it.
+    """
+    return monitor.watch(project, release, table, journal=journal)
 
 
 @_stage("report")
@@ -418,7 +422,7 @@ def report(project: Project, found: monitor.Report) -> str:
     announcing.show_markdown("monitor", monitoring_report.as_markdown(found), found.headline[:200])
     (announcing.warn if found.outcome in {"costly", "drifted"} else announcing.say)(found.headline)
     announcing.say(f"The report is {folder / 'report.html'}")
-    told = {"release": found.release.id, "headline": found.headline, "columns": [each.column for each in found.drifted]}
+    told = {"release": found.release.id, "headline": found.headline, "columns": [each.column for each in found.moved]}
     announcing.emit(f"monitor.{found.outcome}", project.spec.name, told)
     return str(folder)
 

@@ -54,6 +54,11 @@ def local_target(root: Path, environment: str, model: str) -> Path:
     return state(root, "local", environment, model)
 
 
+def journal(root: Path, environment: str, model: str) -> Path:
+    """Return the folder in which the local service of `model` in `environment` remembers its answers."""
+    return local_target(root, environment, model) / "journal"
+
+
 def mlartifacts(root: Path) -> Path:
     """Return where MLflow keeps artifacts when it runs without a server."""
     return state(root, "mlartifacts")

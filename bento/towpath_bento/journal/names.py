@@ -16,3 +16,4 @@ PREDICTION: Final = "towpath:prediction"  # probability of the second class, or 
 LABEL: Final = "towpath:label"  # null for regression
 
 SUFFIX: Final = ".parquet"
+FILE_S: Final = 3600.0  # after which a file is finished, however few rows it holds

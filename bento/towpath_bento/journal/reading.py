@@ -11,7 +11,6 @@ from pyarrow import compute, parquet
 
 from towpath_bento.journal import names
 from towpath_bento.journal.places import Place, place_of
-from towpath_bento.journal.writer import FILE_S
 from towpath_gitops.errors import InvalidFileError
 
 _NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d/\d{6}\.\d{6})-")
@@ -95,7 +94,7 @@ def _may_hold(name: str, since: datetime | None, until: datetime | None) -> bool
         return True
     begun = datetime.strptime(found[1], "%Y-%m-%d/%H%M%S.%f").replace(tzinfo=UTC)
     early = until is not None and begun - _SLACK >= until
-    late = since is not None and begun + timedelta(seconds=FILE_S) + _SLACK < since
+    late = since is not None and begun + timedelta(seconds=names.FILE_S) + _SLACK < since
     return not (early or late)
 
 

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from towpath_bento import metrics
 from towpath_bento.journal.entry import Noted
 from towpath_bento.journal.keys import is_readable, secret_of_machine
-from towpath_bento.journal.names import SUFFIX
+from towpath_bento.journal.names import FILE_S, SUFFIX
 from towpath_bento.journal.places import Place
 from towpath_bento.journal.rows import to_table
 from towpath_bento.settings import Journal
@@ -25,7 +25,6 @@ from towpath_gitops.records.base import short
 
 log = logging.getLogger("towpath.bento")
 
-FILE_S: Final = 3600.0  # after which a file is finished, however few rows it holds
 FILE_BYTES: Final = 2**24  # in memory, after which it is finished as well
 _OPEN_FILES: Final = 8  # releases that are written at one time; the one begun first gives way
 _END_S: Final = 3.0  # for the last rows, when the worker ends

@@ -14,7 +14,7 @@ from towpath_gitops import layout
 from towpath_gitops.delivery.declared import declared_at
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import UncleanRepositoryError
-from towpath_gitops.records.artifact import SIGNATURE
+from towpath_gitops.records.artifact import REFERENCE, SIGNATURE
 from towpath_gitops.records.parsing import parse_json, parse_yaml
 from towpath_gitops.records.policy import Policy
 from towpath_gitops.records.release import Release
@@ -62,6 +62,10 @@ class Scorer:
             DataContractError: the rows lack a column that the model needs.
         """
         return engine_columns(self.features.x(frame))
+
+    def reference(self) -> pd.DataFrame:
+        """Return the sample of rows that was kept when the model was trained; see `training.reference`."""
+        return pd.read_parquet(self.folder / REFERENCE)
 
     def answers(self, frame: pd.DataFrame) -> NDArray[Any]:
         """Return the engine's answers (n, k) as float64 to validated rows."""

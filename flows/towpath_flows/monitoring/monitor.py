@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -19,20 +20,17 @@ from towpath_flows.evaluation.bootstrap import Estimate
 from towpath_flows.evaluation.judgement import window_of
 from towpath_flows.evaluation.metrics import METRICS, metrics_of
 from towpath_flows.evaluation.scoring import Scorer
+from towpath_flows.monitoring.traffic import ANSWER, MOST_SEEN, Traffic, answers_of, remembered, unlearned_answers
 from towpath_flows.project import Project
 from towpath_flows.spec import MetricGate
-from towpath_flows.training.reference import PART
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import DataContractError
 from towpath_gitops.layout import tracking_uri
-from towpath_gitops.records.artifact import REFERENCE
 from towpath_gitops.records.evidence import Kind
 from towpath_gitops.records.release import Release
 
 FEWEST_LABELS: Final = 100  # labelled rows below which accuracy is not judged
 NORMAL_95: Final = 1.959964  # half width of a 95 % interval in standard errors
-ANSWER: Final = "(the model's answer)"  # the row of the drift table for what the model says
-MOST_SEEN: Final = 50_000  # rows that drift is computed on; evenly taken
 
 Outcome = Literal["fine", "drifted", "costly", "unknown"]
 
@@ -95,6 +93,7 @@ class Report:
     performance: Performance | None
     created: datetime
     samples: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+    traffic: Traffic | None = None  # where there is a journal
 
     @property
     def drifted(self) -> tuple[ColumnDrift, ...]:
@@ -102,11 +101,22 @@ class Report:
         return tuple(column for column in self.columns if column.drifted)
 
     @property
+    def moved(self) -> tuple[ColumnDrift, ...]:
+        """The columns that moved in the rows or in the traffic, each once."""
+        names = {column.column for column in self.drifted}
+        return (*self.drifted, *(each for each in self.traffic_drift if each.column not in names))
+
+    @property
+    def traffic_drift(self) -> tuple[ColumnDrift, ...]:
+        """The columns that moved in the traffic, farthest first."""
+        return self.traffic.drifted if self.traffic else ()
+
+    @property
     def outcome(self) -> Outcome:
         """`costly` when accuracy is lost; `drifted` when columns moved; `unknown` without labels and drift."""
         if self.performance and self.performance.costs:
             return "costly"
-        if self.drifted or self.problems:
+        if self.moved or self.problems:
             return "drifted"
         return "fine" if self.performance else "unknown"
 
@@ -122,7 +132,8 @@ class Report:
         )
         broken = f" {len(self.problems)} rules of the schema are broken." if self.problems else ""
         worth = self.performance.words if self.performance else "There are too few labels yet to say what it costs"
-        return f"{moved}.{broken} {worth}. {self.advice}"
+        traffic = f" {self.traffic.words}." if self.traffic else ""
+        return f"{moved}.{broken}{traffic} {worth}. {self.advice}"
 
     @property
     def advice(self) -> str:
@@ -148,38 +159,55 @@ class Report:
             "columns": [column.plain() for column in self.columns],
             "problems": [str(problem) for problem in self.problems],
             "performance": self.performance.plain() if self.performance else None,
+            "traffic": self.traffic.plain() if self.traffic else None,
         }
 
 
-def watch(project: Project, release: Release, table: Table, *, now: datetime | None = None) -> Report:
+def watch(
+    project: Project,
+    release: Release,
+    table: Table,
+    *,
+    now: datetime | None = None,
+    journal: str | Path | None = None,
+) -> Report:
     """Compare rows with the release's reference sample, score them, and measure the labelled ones.
 
     Columns are compared with the whole sample that was kept at training, the model's answers with those to its test
     rows, which it had never seen either. Rows that break the owner's schema are reported, and compared as far as they
     can be read. Labels count from `monitor.labels.delay` on: younger rows have only the labels that came early, which
-    are not like the others.
+    are not like the others. What the service remembers of the same stretch of time is compared in the same way.
 
     Raises:
         DataContractError: the rows lack a column that the model needs.
-        DigestMismatchError, NotFoundError, UnavailableError: the release cannot be fetched.
+        DigestMismatchError, NotFoundError, UnavailableError: the release cannot be fetched, or the journal not read.
     """
     now = now or datetime.now(UTC)
     scorer = Scorer.fetch(project.root, release)
     validated = examine(project, table)
     problems = tuple(problem for problem in validated.report.problems if problem.column != project.spec.target)
     frame = validated.frame.reset_index(drop=True)
-    reference = pd.read_parquet(scorer.folder / REFERENCE)
-    samples = _samples(scorer, reference, frame)
     monitor = project.spec.monitor
+    since = table.window[0] or now - monitor.window
+    traffic = remembered(project, release, scorer, (since, table.window[1]), journal)
     alpha = false_alarm_rate(monitor.drift.false_alarms.per_day, monitor.every.total_seconds())
-    columns = compare(
-        {name: sides[0] for name, sides in samples.items()},
-        {name: sides[1] for name, sides in samples.items()},
-        alpha=alpha,
-    )
-    performance = _performance(project, scorer, release, _labelled(project, frame, now))
+    if traffic and traffic.samples:
+        alpha /= (
+            2  # two families of columns are looked at, and the false alarms that are borne are of both (Bonferroni)
+        )
+    samples = _samples(scorer, scorer.reference(), frame)
+    sides = [{name: pair[side] for name, pair in samples.items()} for side in (0, 1)]
     return Report(
-        release, window_of(project, frame), len(frame), alpha, tuple(columns), problems, performance, now, samples
+        release=release,
+        window=window_of(project, frame),
+        rows=len(frame),
+        alpha=alpha,
+        columns=tuple(compare(sides[0], sides[1], alpha=alpha)),
+        problems=problems,
+        performance=_performance(project, scorer, release, _labelled(project, frame, now)),
+        created=now,
+        samples=samples,
+        traffic=traffic.judged(alpha) if traffic else None,
     )
 
 
@@ -190,14 +218,7 @@ def _samples(
     chosen = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), MOST_SEEN)).astype(int))
     sides = [scorer.columns(reference), scorer.columns(frame.iloc[chosen])]
     found = {name: (sides[0][name][:, 0], sides[1][name][:, 0]) for name in sides[0]}
-    unseen = scorer.columns(reference[reference[PART] == "test"])
-    answers = [np.asarray(scorer.engine.predict(side), dtype=np.float64) for side in (unseen, sides[1])]
-    if scorer.signature.task == "multiclass":
-        classes = np.array(scorer.signature.classes, dtype=object)
-        said = [classes[each.argmax(axis=1)] for each in answers]
-    else:
-        said = [each[:, 0] for each in answers]
-    return {**found, ANSWER: (said[0], said[1])}
+    return {**found, ANSWER: (unlearned_answers(scorer, reference), answers_of(scorer, sides[1]))}
 
 
 def _labelled(project: Project, frame: pd.DataFrame, now: datetime) -> pd.DataFrame:

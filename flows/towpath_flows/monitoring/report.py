@@ -1,23 +1,26 @@
 """The monitor's report as files: JSON for machines, Markdown and one HTML page with plots for people."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_flows.data.drift import MAJOR_SHIFT, SHIFT
+from towpath_flows.data.drift import MAJOR_SHIFT, SHIFT, ColumnDrift
 from towpath_flows.evaluation import plots
 from towpath_flows.evaluation.card import Section, markdown, page
 from towpath_flows.evaluation.metrics import METRICS
-from towpath_flows.monitoring.monitor import ANSWER, Report
+from towpath_flows.monitoring.monitor import Report
+from towpath_flows.monitoring.traffic import ANSWER, Traffic
 from towpath_gitops import layout
 from towpath_gitops.files import write_atomically
 
 PLOTTED: Final = 6  # columns that are drawn, besides the model's answer
 SMALLEST_SHOWN: Final = 0.0001  # p-values below it are all the same to a reader
 _SHOWN_CATEGORIES: Final = 12
+_COLUMNS: Final = ("column", "", "stability index", "corrected p", "test", "missing")
 
 
 def write_report(root: Path, report: Report) -> Path:
@@ -44,6 +47,8 @@ def _sections(report: Report) -> list[Section]:
     sections = [_summary(report), _drift(report)]
     if report.performance:
         sections.insert(1, _performance(report))
+    if report.traffic:
+        sections += _traffic(report.traffic, report.alpha)
     if report.problems:
         rows = tuple((str(problem),) for problem in report.problems)
         sections.append(Section("Broken rules of the schema", (), ("rule",), rows))
@@ -72,11 +77,33 @@ def _performance(report: Report) -> Section:
 
 
 def _drift(report: Report) -> Section:
-    words = (
-        f"A column has drifted when its p-value, corrected for {len(report.columns)} columns (Holm), is at most "
-        f"{report.alpha:.2g} and its population stability index is at least {SHIFT:g} ({MAJOR_SHIFT:g}: a major shift)."
+    return Section("Drift", (_rule(len(report.columns), report.alpha),), _COLUMNS, _rows(report.columns))
+
+
+def _traffic(traffic: Traffic, alpha: float) -> list[Section]:
+    words = [f"{traffic.words}.", f"The journal is {traffic.source}; columns that are sensitive are in none."]
+    if not traffic.columns:
+        return [Section("Traffic", tuple(words))]
+    found = [Section("Traffic", (*words, _rule(len(traffic.columns), alpha)), _COLUMNS, _rows(traffic.columns))]
+    if traffic.tenths is not None:
+        about = (
+            "A tenth of the answers that training's test rows got lies in each; of callers' answers lie in it now "
+            f"(population stability index {traffic.stability_index:.3f}):"
+        )
+        shares = tuple((str(number), f"{share:.1%}") for number, share in enumerate(traffic.tenths, 1))
+        found.append(Section("Answers by the tenths of training", (about,), ("tenth", "share now"), shares))
+    return found
+
+
+def _rule(columns: int, alpha: float) -> str:
+    return (
+        f"A column has drifted when its p-value, corrected for {columns} columns (Holm), is at most {alpha:.2g} and "
+        f"its population stability index is at least {SHIFT:g} ({MAJOR_SHIFT:g}: a major shift)."
     )
-    rows = tuple(
+
+
+def _rows(columns: Sequence[ColumnDrift]) -> tuple[tuple[str, ...], ...]:
+    return tuple(
         (
             column.column,
             "drifted" if column.drifted else "",
@@ -85,9 +112,8 @@ def _drift(report: Report) -> Section:
             column.test,
             f"{column.missing[0]:.1%} → {column.missing[1]:.1%}",
         )
-        for column in report.columns
+        for column in columns
     )
-    return Section("Drift", (words,), ("column", "", "stability index", "corrected p", "test", "missing"), rows)
 
 
 def _pictures(report: Report) -> dict[str, str]:
