@@ -17,6 +17,7 @@ from towpath_ci.drills.broken_schema import BrokenSchema
 from towpath_ci.drills.edited_ledger import EditedLedger
 from towpath_ci.drills.edited_picture import EditedPicture
 from towpath_ci.drills.expired_evidence import ExpiredEvidence
+from towpath_ci.drills.foreign_image import ForeignImage
 from towpath_ci.drills.forged_approval import ForgedApproval
 from towpath_ci.drills.harmful_release import HarmfulRelease
 from towpath_ci.drills.leaky_model import LeakyModel
@@ -111,6 +112,11 @@ def open_signatures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(review, "unsigned", nobody)
 
 
+def open_images(patch: pytest.MonkeyPatch) -> None:
+    """Take every image for the one on record."""
+    patch.setattr(eligibility, "carries", lambda records, _: next(iter(records)))
+
+
 def open_keys(patch: pytest.MonkeyPatch) -> None:
     """Believe every signature at reconcile."""
     patch.setattr(reconcile, "standing", lambda *_: Standing(asked=False))
@@ -149,6 +155,7 @@ def open_guard(patch: pytest.MonkeyPatch) -> None:
         (MissingEvidence, open_inputs),
         (EditedPicture, open_pictures),
         (UnsignedRelease, open_signatures),
+        (ForeignImage, open_images),
         (StrangersSignature, open_keys),
         (EditedLedger, open_chain),
         (ShortenedLedger, open_witnesses),

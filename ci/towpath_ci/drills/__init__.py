@@ -34,6 +34,7 @@ from towpath_ci.drills.edited_ledger import EditedLedger
 from towpath_ci.drills.edited_picture import EditedPicture
 from towpath_ci.drills.expired_evidence import ExpiredEvidence
 from towpath_ci.drills.foreign_evidence import ForeignEvidence
+from towpath_ci.drills.foreign_image import ForeignImage
 from towpath_ci.drills.forged_approval import ForgedApproval
 from towpath_ci.drills.forged_evidence import ForgedEvidence
 from towpath_ci.drills.frozen_environment import FrozenEnvironment
@@ -160,6 +161,7 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     ClosedProposal,
     AlteredArtifact,
     UnsignedRelease,
+    ForeignImage,
     WeakerModel,
     UnverifiedUpstream,
     UninvitedHotfix,

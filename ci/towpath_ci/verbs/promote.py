@@ -28,8 +28,14 @@ Hotfix = Annotated[
 ]
 
 
+Image = Annotated[
+    str | None,
+    typer.Option("--image", metavar="IMAGE", help="registry/name@sha256:…; by default the newest on record."),
+]
+
+
 @app.command(epilog="Example: towpath promote 2.1.0 --to staging --reason 'weekly retrain'")
-def promote(release: Selector, *, to: To, reason: Why = None, hotfix: Hotfix = False) -> None:
+def promote(release: Selector, *, to: To, reason: Why = None, hotfix: Hotfix = False, image: Image = None) -> None:
     """Propose that an environment serves a release.
 
     Opens a pull request with one edited environment file, the evidence, and a document for whoever decides. Proposing
@@ -43,7 +49,12 @@ def promote(release: Selector, *, to: To, reason: Why = None, hotfix: Hotfix = F
     with working("Collecting the evidence"):
         found = workspace.find(release)
         pull = propose_promotion(
-            workspace.desk, environment=to, release=found, reason=reason or "a newer release", hotfix=hotfix
+            workspace.desk,
+            environment=to,
+            release=found,
+            reason=reason or "a newer release",
+            hotfix=hotfix,
+            image=image,
         )
     present(pull)
 

@@ -41,12 +41,12 @@ def promote(  # noqa: PLR0913 (what changes, why, on what grounds and by which l
 
     Raises:
         RefusedError: the release is declared already, or is of another model.
-        InvalidFileError: the reason is not one line.
+        InvalidFileError: the reason is not one line, or the image is not pinned by digest.
     """
     _check(deployment, release)
     kind = ChangeType.HOTFIX if hotfix else ChangeType.PROMOTE
     change = Change(type=kind, replaces=_current(deployment), reason=one_line(reason), evidence=evidence)
-    return _with(deployment, {"release": PinnedRelease.of(release, image), "change": change, "experiment": None})
+    return _with(deployment, {"release": _carried(release, image), "change": change, "experiment": None})
 
 
 def rollback(  # noqa: PLR0913 (who, what, why and when are the least that a rollback must say)
@@ -65,7 +65,7 @@ def rollback(  # noqa: PLR0913 (who, what, why and when are the least that a rol
     line = one_line(reason)
     hold = Hold(blocked=tuple(dict.fromkeys((*deployment.blocked, bad))), reason=line, by=by, since=now)
     change = Change(type=ChangeType.ROLLBACK, replaces=bad, reason=line)
-    values = {"release": PinnedRelease.of(to, image), "change": change, "hold": hold, "experiment": None}
+    values = {"release": _carried(to, image), "change": change, "hold": hold, "experiment": None}
     return _with(deployment, values)
 
 
@@ -79,13 +79,18 @@ def repackage(deployment: Deployment, image: str, reason: str) -> Deployment:
     release = _declared(deployment)
     if release.image == image:
         raise RefusedError(f"{deployment.environment} declares this image already", why=_NOTHING)
+    carried = _carried(release.release(deployment.model), image)
+    return _with(deployment, {"release": carried, "change": _same(deployment, ChangeType.REPACKAGE, reason)})
+
+
+def _carried(release: Release, image: str | None) -> PinnedRelease:
+    """Pin a release, and the image that carries it."""
     try:
-        carried = PinnedRelease.model_validate(release.model_dump() | {"image": image})
+        return PinnedRelease.of(release, image)
     except ValidationError as error:
         raise InvalidFileError(
             f"“{image}” is not an image pinned by digest", why="Tags move.", hint="Name it as registry/name@sha256:…"
         ) from error
-    return _with(deployment, {"release": carried, "change": _same(deployment, ChangeType.REPACKAGE, reason)})
 
 
 def hold(deployment: Deployment, release: Release, reason: str, by: str, now: datetime) -> Deployment:

@@ -64,6 +64,7 @@ def decide(before: Deployment, after: Deployment, known: Inputs) -> Decision:
         experiment=after.experiment,
         blocked=after.blocked,
         images=_images(before, after),
+        image=known.image,
         way_back=known.way_back,
         pictures=tuple(known.pictures),
         links=tuple(known.links),

@@ -12,6 +12,7 @@ from towpath_gitops.records.base import ApiVersion, Commit, Digest, Image, Line,
 from towpath_gitops.records.deployment import ChangeType, Experiment, PinnedRelease
 from towpath_gitops.records.evidence import Kind, Verdict
 from towpath_gitops.records.figures import ComparisonFigures, DataFigures, EvaluationFigures
+from towpath_gitops.records.image import ImageRecord
 
 
 class Gate(Record):
@@ -142,6 +143,7 @@ class Decision(Record):
     images: tuple[Image | None, Image | None] | None = Field(
         default=None, description="the images of a change that only repackages, old and new"
     )
+    image: ImageRecord | None = Field(default=None, description="of the image that carries it, where one is on record")
     way_back: WayBack
     pictures: tuple[Picture, ...] = ()
     links: tuple[Link, ...] = ()

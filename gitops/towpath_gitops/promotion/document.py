@@ -321,6 +321,27 @@ def _moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def _image(decision: Decision) -> Iterator[str]:
+    """Show what is around the model: reviewers see a base or a library that nobody vouched for."""
+    record = decision.image
+    if record is None:
+        return
+    yield heading("The image")
+    base = f"{record.base}@{record.base_digest}" if record.base_digest and "@" not in record.base else record.base
+    facts = [
+        ("image", record.image),
+        ("built on", base),
+        ("bill of materials", record.sbom),
+        ("packages", f"{record.packages}"),
+        ("compressed size", f"{record.size_bytes / 1e6:.0f} MB"),
+        ("runs as", record.user),
+        ("built by", f"{record.tool}, {_moment(record.created)}"),
+    ]
+    yield table(["what", "is"], facts)
+    if record.unvouched:
+        yield text(f"No lock file knew the hash of {', '.join(record.unvouched)} before it was built.")
+
+
 def _way_back(decision: Decision) -> Iterator[str]:
     yield heading("If it goes wrong")
     yield text(decision.way_back.words)
@@ -357,6 +378,7 @@ SECTIONS: Final[Sequence[Section]] = (
     _changes,
     _blocked,
     _upstream,
+    _image,
     _way_back,
     _fine_print,
 )

@@ -5,7 +5,7 @@ met says what is wrong and what would mend it: as a reason it stands in reviews 
 that are met in what `towpath policy explain` prints.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,7 @@ from towpath_gitops.promotion.freezes import frozen, thaw
 from towpath_gitops.records.base import Name, Record, format_duration, short
 from towpath_gitops.records.deployment import ChangeType, Deployment
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict
+from towpath_gitops.records.image import ImageRecord, carries, digest_in
 from towpath_gitops.records.policy import Environment, Policy
 from towpath_gitops.records.release import Release
 
@@ -90,6 +91,8 @@ class Case:
     upstream: Upstream
     now: datetime
     change: ChangeType = ChangeType.PROMOTE
+    image: str | None = None  # that would carry the release, by its digest
+    images: Sequence[ImageRecord] = ()  # of the release that the registry has on record
 
     @property
     def demands(self) -> Environment | None:
@@ -207,6 +210,26 @@ def _lane(case: Case) -> Iterator[Requirement]:
     yield met("hotfix", f"It goes around {before}: as a hotfix, which stays flagged in the ledger and in reports")
     if lane.frozen:
         yield from _freeze(case)
+
+
+def _image(case: Case) -> Iterator[Requirement]:
+    """Ask that the image is one built of this release, where the policy or a record beside the release says so."""
+    required = case.demands is not None and case.demands.image == "required"
+    make = f"towpath image build {case.release.short_id}, then push it, and propose it again."
+    if case.image is None:
+        if required:
+            what = f"{case.deployment.environment} asks for an image, and the change names none for {case.release}"
+            yield missing("image", what, make)
+        return
+    record = carries(case.images, case.image)
+    if record is not None:
+        yield met(
+            "image", f"Its image {short(record.digest)} is on record: {record.packages} packages on {record.base}"
+        )
+    elif required or case.images:
+        known = ", ".join(short(each.digest) for each in case.images) or "none"
+        what = f"The image {short(digest_in(case.image))} is not on record for {case.release}, which has {known}"
+        yield missing("image", what, make)
 
 
 def _beside(case: Case) -> Iterator[Requirement]:
@@ -335,10 +358,10 @@ _EVIDENCE: Final[tuple[Rule, ...]] = (_blocked, _evidence, _champion)
 
 # What is asked of each type of change. Those that are not listed lead back: they ask for nothing that takes time.
 RULES: Final[Mapping[ChangeType, tuple[Rule, ...]]] = {
-    ChangeType.PROMOTE: (_known, _new, _swap, _freeze, *_EVIDENCE, _upstream),
-    ChangeType.HOTFIX: (_known, _new, _swap, _lane, *_EVIDENCE),
+    ChangeType.PROMOTE: (_known, _new, _swap, _freeze, *_EVIDENCE, _image, _upstream),
+    ChangeType.HOTFIX: (_known, _new, _swap, _lane, *_EVIDENCE, _image),
     ChangeType.EXPERIMENT: (_known, _beside, _swap, _freeze, *_EVIDENCE, _upstream),
-    ChangeType.REPACKAGE: (_known, _swap, _freeze, _blocked),
+    ChangeType.REPACKAGE: (_known, _swap, _freeze, _blocked, _image),
 }
 
 

@@ -31,6 +31,7 @@ from towpath_gitops.promotion.signatures import signature_at, unsigned
 from towpath_gitops.promotion.wording import count
 from towpath_gitops.records.base import Line, Name, Record
 from towpath_gitops.records.deployment import ChangeType, Deployment, PinnedRelease
+from towpath_gitops.records.image import newest
 from towpath_gitops.records.release import Release
 
 
@@ -77,6 +78,7 @@ def explain(
         replaces=before.release.id if before.release else None,
         evidence=declared.evidence(desk.repository, main, release.id) | dict(desk.store.evidence(release)),
         now=now,
+        image=newest(desk.store.images(release)),
     )
     pull = _proposal(desk, case.change, environment, release)
     lines = [*requirements(case), *_vouched(desk, main, before, release), *_others(desk, case, pull)]

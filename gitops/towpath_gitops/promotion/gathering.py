@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from towpath_gitops import layout
+from towpath_gitops.errors import NotFoundError, UnavailableError
 from towpath_gitops.promotion import declared, gallery
 from towpath_gitops.promotion.decision import Link, Named, Picture, Step, Upstream, WayBack
 from towpath_gitops.promotion.desk import Desk
@@ -13,6 +14,7 @@ from towpath_gitops.promotion.pictures import draw, says
 from towpath_gitops.promotion.safety import unsafe
 from towpath_gitops.records.base import format_duration, short
 from towpath_gitops.records.deployment import ChangeType
+from towpath_gitops.records.image import ImageRecord, carries
 from towpath_gitops.records.release import Release
 from towpath_gitops.redaction import redacted
 
@@ -45,6 +47,7 @@ def gather(desk: Desk, draft: Draft, commit: str, *, reasons: Sequence[Reason], 
         way_back=_way_back(desk, draft),
         reasons=reasons,
         approvals=approvals,
+        image=_image(desk, draft),
         pictures=_pictures(desk, draft, commit),
         links=_links(desk, draft, commit),
     )
@@ -82,6 +85,19 @@ def _steps(desk: Desk, old: Release | None, new: Release) -> list[Step] | None:
 def _line(message: str) -> str:
     first = (message.strip().splitlines() or ["(no message)"])[0]
     return "".join(letter if letter.isprintable() else " " for letter in first)[:_LONGEST_SUBJECT]
+
+
+def _image(desk: Desk, draft: Draft) -> ImageRecord | None:
+    """Return the record of the image that the change names for its release; the registry is asked only then."""
+    pinned = draft.after.release
+    if pinned is None or pinned.image is None or pinned.id != draft.release.id:
+        return None
+    try:
+        return carries(desk.store.images(draft.release), pinned.image)
+    except (NotFoundError, UnavailableError):
+        if draft.brings:
+            raise
+        return None  # the way back waits for no registry
 
 
 # --- the way back -------------------------------------------------------------------------------------------------

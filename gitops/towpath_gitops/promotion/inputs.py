@@ -10,6 +10,7 @@ from towpath_gitops.promotion.eligibility import Reason, again
 from towpath_gitops.records.base import Record
 from towpath_gitops.records.evidence import Evidence, Kind
 from towpath_gitops.records.figures import BehaviourFigures, ComparisonFigures, DataFigures, EvaluationFigures, read
+from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.release import Release
 
 # The kinds whose figures the document shows beside their findings.
@@ -39,6 +40,7 @@ class Inputs:
     way_back: WayBack
     reasons: Sequence[Reason]
     approvals: int
+    image: ImageRecord | None = None  # of the image that would carry the release
     pictures: Sequence[Picture] = ()
     links: Sequence[Link] = ()
 

@@ -37,6 +37,12 @@ class Docket:
         return release
 
     @property
+    def image(self) -> str | None:
+        """The image that would carry it; None where there is none."""
+        pinned = self.after.release
+        return pinned.image if pinned and pinned.id == self.release.id else None
+
+    @property
     def replaces(self) -> str | None:
         """The release that the change says it replaces."""
         return self.after.change.replaces if self.after.change else None
@@ -71,8 +77,9 @@ def case_of(  # noqa: PLR0913 (as above)
     replaces: str | None,
     evidence: Mapping[Kind, Evidence],
     now: datetime,
+    image: str | None = None,
 ) -> Case:
-    """Return all that the eligibility of `release` for what main declares as `before` depends on.
+    """Return all that the eligibility of `release`, in `image`, for what main declares as `before` depends on.
 
     Raises:
         InvalidFileError, NotFoundError: main's policy or model.yaml is broken or missing.
@@ -89,6 +96,8 @@ def case_of(  # noqa: PLR0913 (as above)
         upstream=_upstream(desk, policy, before.environment, release),
         now=now,
         change=change,
+        image=image,
+        images=desk.store.images(release),
     )
 
 
@@ -120,6 +129,7 @@ def _forward(docket: Docket) -> Iterable[Reason]:
             replaces=docket.replaces,
             evidence=docket.evidence,
             now=docket.now,
+            image=docket.image,
         )
     )
 

@@ -16,6 +16,7 @@ from towpath_gitops.promotion.safety import rollback_target
 from towpath_gitops.promotion.signatures import signature_at
 from towpath_gitops.records.deployment import ChangeType, Deployment, Mode, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Kind, bundle_digest
+from towpath_gitops.records.image import newest
 from towpath_gitops.records.policy import Policy
 from towpath_gitops.records.release import Release
 
@@ -27,9 +28,12 @@ def propose_promotion(  # noqa: PLR0913 (keywords, each with its own default or 
     release: Release,
     reason: str,
     hotfix: bool = False,
+    image: str | None = None,
     now: datetime | None = None,
 ) -> Pull:
     """Propose that `environment` serves `release`, with the evidence that the registry holds for it.
+
+    The image that carries it is the newest on record beside the release; `image` names another place or another one.
 
     What the evidence lacks does not stop the proposal: its decision document says so and review refuses it. An open
     proposal of the same change is adopted, older ones for the same environment and model are closed with a link. A
@@ -44,7 +48,8 @@ def propose_promotion(  # noqa: PLR0913 (keywords, each with its own default or 
     table = _Table.of(desk, environment, release.model, now)
     evidence = table.evidence(release)
     bundle = bundle_digest(evidence.values())
-    after = change.promote(table.before, release, reason, bundle, hotfix=hotfix)
+    carried = image or newest(desk.store.images(release))
+    after = change.promote(table.before, release, reason, bundle, image=carried, hotfix=hotfix)
     return table.propose(after, release, evidence, table.signature(release))
 
 
@@ -66,7 +71,9 @@ def propose_rollback(  # noqa: PLR0913 (as above)
         raise RefusedError(f"Nothing runs in {environment} yet that could be rolled back")
     target = to or rollback_target(desk, table.before)
     since = table.held_since(ChangeType.ROLLBACK, target)
-    after = change.rollback(table.before, target, reason, desk.repository.identity(), since)
+    after = change.rollback(
+        table.before, target, reason, desk.repository.identity(), since, image=table.earlier_image(target)
+    )
     return table.propose(after, target, signature=signature_at(desk.repository, table.main, target))
 
 
@@ -177,6 +184,19 @@ class _Table:
 
     def signature(self, release: Release) -> bytes | None:
         return self.desk.store.signature(release) or signature_at(self.desk.repository, self.main, release)
+
+    def earlier_image(self, release: Release) -> str | None:
+        """Return the image that carried a release when main last declared it here: the way back asks no registry."""
+        path = layout.environment_path(self.before.environment, self.before.model)
+        for commit in self.desk.repository.log(self.main, path=path):
+            text = self.desk.repository.read(commit.sha, path)
+            try:
+                pinned = parse_deployment(text, source=path).release if text else None
+            except InvalidFileError:  # an older or broken declaration cannot be gone by
+                continue
+            if pinned and pinned.id == release.id:
+                return pinned.image
+        return None
 
     def held_since(self, kind: ChangeType, release: Release) -> datetime:
         """Return since when an open proposal of the same kind holds, or now: repeated, it must not become another."""

@@ -1,5 +1,6 @@
 """`ImageRecord`: the container image that carries a release, kept beside the release and never part of its id."""
 
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
@@ -55,6 +56,11 @@ def digest_in(image: str) -> str:
     return image.rpartition("@")[2]
 
 
-def carries(records: tuple[ImageRecord, ...], image: str) -> ImageRecord | None:
+def newest(records: Sequence[ImageRecord]) -> str | None:
+    """Return the image of the first of `records`, which are sorted so; None where there is none."""
+    return records[0].image if records else None
+
+
+def carries(records: Sequence[ImageRecord], image: str) -> ImageRecord | None:
     """Return the record of an image, whichever registry it is named in; None when none of `records` is of it."""
     return next((record for record in records if record.digest == digest_in(image)), None)

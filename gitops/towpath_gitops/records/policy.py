@@ -102,6 +102,9 @@ class Environment(Record):
         validate_default=True,
         description="how long a release must have been healthy one environment before",
     )
+    image: Literal["required", "optional"] = Field(
+        default="optional", description="required: a release enters only with an image that the registry has on record"
+    )
     freeze: tuple[Freeze, ...] = ()
     guard: Guard | None = None
 

@@ -21,6 +21,7 @@ from towpath_gitops.promotion.eligibility import (
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, Hold, PinnedRelease
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
+from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.policy import HotfixLane, Policy
 from towpath_gitops.records.release import Release
 
@@ -83,6 +84,23 @@ def _case(**fields: object) -> Case:
     return replace(sound, **fields)
 
 
+def _record(name: str) -> ImageRecord:
+    digest = digest_of(name)
+    place = f"registry.example.org/flights@{digest}"
+    numbers = {"packages": 70, "size_bytes": 1, "user": "10001", "tool": "t", "created": NOW, "base": "b"}
+    own = {"release": NEW.id, "artifact": NEW.artifact, "digest": digest, "image": place, "sbom": digest}
+    return ImageRecord.model_validate(own | numbers)
+
+
+def _imaged(image: str | None, *known: str, required: bool = False, **fields: object) -> Case:
+    """Return the sound case with an image by its name, of which those that are `known` are on record."""
+    demand = {"image": "required" if required else "optional"}
+    environments = tuple(each.model_copy(update=demand) for each in POLICY.environments)
+    policy = POLICY.model_copy(update={"environments": environments})
+    place = f"elsewhere.example.org/flights@{digest_of(image)}" if image else None
+    return _case(policy=policy, image=place, images=tuple(map(_record, known)), **fields)
+
+
 def _with(kind: Kind, **fields: object) -> Case:
     case = _case()
     return replace(case, evidence={**case.evidence, kind: _evidence(kind, **fields)})
@@ -107,12 +125,24 @@ def test_the_sound_case_has_no_reason_against_it() -> None:
     assert eligible(_case()) == ()
 
 
+def test_an_image_is_asked_for_where_policy_or_a_record_says_so() -> None:
+    """One on record is good wherever it lies; without policy and record, images are the owner's own matter."""
+    for case in (_imaged("new", "old", "new", required=True), _imaged("any"), _imaged(None, "new")):
+        assert eligible(case) == ()
+    lines = [line for line in requirements(_imaged("new", "new")) if line.rule == "image"]
+    assert [line.standing for line in lines] == [Standing.MET]
+
+
 def _hold(release: Release) -> Deployment:
     return _deployment(hold=Hold(blocked=(release.id,), reason="it was late", by="grace@example.org", since=NOW))
 
 
 FAULTS: list[tuple[str, Callable[[], Case], str]] = [
     ("environment", lambda: _case(deployment=_deployment(environment="qa")), "no environment “qa”"),
+    ("image", lambda: _imaged(None, required=True), "asks for an image"),
+    ("image", lambda: _imaged("old", required=True), "is not on record"),
+    ("image", lambda: _imaged("old", "new"), "which has"),
+    ("image", lambda: _imaged("old", "new", change=ChangeType.REPACKAGE), "is not on record"),
     ("compare_and_swap", lambda: _case(replaces=None), "It replaces nothing"),
     ("compare_and_swap", lambda: _case(replaces=NEW.id), "now declares"),
     ("compare_and_swap", lambda: _case(deployment=_deployment(release=None, change=None)), "declares nothing"),

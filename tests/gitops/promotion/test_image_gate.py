@@ -1,0 +1,78 @@
+# ruff: noqa: ANN401 (the world is made in conftest.py, which cannot be imported)
+"""The image that carries a release: pinned by promotions, shown to whoever decides, and kept on the way back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from towpath_gitops import layout
+from towpath_gitops.errors import InvalidFileError
+from towpath_gitops.promotion.proposal import propose_rollback
+from towpath_gitops.records.base import digest_of
+from towpath_gitops.records.deployment import parse_deployment
+from towpath_gitops.records.image import ImageRecord
+
+FILE = layout.environment_path("staging", "flights")
+
+
+def _record(world: Any, release: Any, name: str, *, hours: int = 0) -> ImageRecord:
+    digest = digest_of(name)
+    record = ImageRecord(
+        release=release.id,
+        artifact=release.artifact,
+        digest=digest,
+        image=f"registry.example.org/flights@{digest}",
+        base="registry.example.org/python:3",
+        sbom=digest_of("bill"),
+        packages=70,
+        unvouched=("oar==1.0",),
+        size_bytes=80_000_000,
+        user="10001:10001",
+        tool="a test",
+        created=world.now + timedelta(hours=hours),
+    )
+    world.store.publish_image(release, record)
+    return record
+
+
+def _image(world: Any, commit: str) -> str | None:
+    pinned = parse_deployment(world.ada.read(commit, FILE), source=FILE).release
+    return pinned.image if pinned else None
+
+
+def test_a_promotion_pins_the_newest_image_and_shows_it(world: Any) -> None:
+    """The digest stands in the environment's file; base, bill of materials and unvouched libraries in the document."""
+    release = world.register(1)
+    _record(world, release, "older", hours=-1)
+    newest = _record(world, release, "newest")
+    pull = world.promote(release)
+    assert _image(world, pull.head) == newest.image
+    for shown in (newest.image, newest.sbom, newest.base, "oar==1.0"):
+        assert shown in pull.body
+
+
+def test_another_image_than_one_on_record_is_refused(world: Any) -> None:
+    """Whoever names another digest is told which are known; a mirror with the same digest will do."""
+    release = world.register(1)
+    record = _record(world, release, "built")
+    foreign = world.promote(release, image=f"registry.example.org/flights@{digest_of('foreign')}")
+    assert "image" in world.rules(foreign)
+    mirrored = world.promote(release, image=f"mirror.example.org/flights@{record.digest}")
+    assert "image" not in world.rules(mirrored)
+    with pytest.raises(InvalidFileError, match="pinned by digest"):
+        world.promote(release, image="registry.example.org/flights:latest")
+
+
+def test_the_way_back_leads_to_the_image_that_served(world: Any) -> None:
+    """A rollback names the image that main declared for that release, from history alone."""
+    first, second = world.register(1), world.register(2)
+    record = _record(world, first, "first")
+    world.merge(world.promote(first))
+    world.record("staging", first)
+    world.merge(world.promote(second))
+    assert _image(world, world.ada.main()) is None
+    pull = propose_rollback(
+        world.desk(), environment="staging", model="flights", reason="worse", to=first, now=world.now
+    )
+    assert _image(world, pull.head) == record.image
