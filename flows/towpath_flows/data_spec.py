@@ -19,12 +19,11 @@ from pydantic import (
 
 from towpath_flows.text_spec import TextSpec
 from towpath_flows.training_spec import ColumnName
-from towpath_flows.units import Moment, Share
+from towpath_flows.units import EnvironmentName, Moment, Share
 from towpath_gitops.records.base import Duration, Name, Record
 
 RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,99}$")]
 PositiveShare = Annotated[Share, Field(gt=0)]
 _UNITS: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 

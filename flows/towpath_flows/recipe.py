@@ -39,7 +39,10 @@ DECIDING: Final = (
 
 
 class Recipe(Record):
-    """How the last fit was made, and in which environment. `libraries` are all that were installed, with versions."""
+    """How the last fit was made, and in which environment. `libraries` are all that were installed, with versions.
+
+    `workers` are how many of a cluster fitted it together, None where one machine did.
+    """
 
     api_version: ApiVersion = "towpath/v1"
     framework: Framework
@@ -47,6 +50,7 @@ class Recipe(Record):
     rounds: PositiveInt
     seed: int
     threads: PositiveInt
+    workers: PositiveInt | None = None
     python: str
     platform: str
     libraries: dict[str, str]
@@ -75,6 +79,7 @@ def recipe_of(project: Project, model: Model) -> Recipe:
         rounds=model.rounds,
         seed=project.spec.train.seed,
         threads=cores(),
+        workers=model.workers,
         python=platform.python_version(),
         platform=_platform(),
         libraries=_installed(),

@@ -224,6 +224,9 @@ class ModelSpec(Record):
         if self.train.monotone and self.task == "multiclass":
             message = "train.monotone needs one answer that rises or falls; a multiclass task has one for each class"
             raise ValueError(message)
+        if self.train.cluster is not None and self.tune.workers > 1:
+            message = "tune.workers share this machine; with train.cluster each of its workers tries one set: remove it"
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")

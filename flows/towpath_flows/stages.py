@@ -176,7 +176,7 @@ def _sampled(frame: pd.DataFrame, rows: int | None) -> pd.DataFrame:
     return frame.iloc[np.linspace(0, len(frame) - 1, rows).astype(int)].reset_index(drop=True)
 
 
-@_stage("tune")
+@_stage("tune", outside=True)
 def tune(project: Project, parts: Splits) -> TuneResult:
     """Search for parameters; done trials are kept by the digest of the rows, and never repeated."""
     total = project.spec.tune.trials
@@ -201,11 +201,12 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
     return {"trial": trial.number, "framework": trial.framework, "loss": trial.loss, **trial.params}
 
 
-@_stage("fit")
+@_stage("fit", outside=True)
 def fit(project: Project, parts: Splits, tuned: TuneResult) -> Model:
     """Fit the chosen parameters on train and validation."""
     model = fitting.fit(project, parts, tuned)
-    announcing.say(f"Fitted {model.framework} in {model.rounds} rounds")
+    told = f" by {model.workers} workers together" if model.workers else ""
+    announcing.say(f"Fitted {model.framework} in {model.rounds} rounds{told}")
     return model
 
 

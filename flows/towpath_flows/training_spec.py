@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
+from towpath_flows.units import EnvironmentName
 from towpath_gitops.records.base import Duration, Record
 
 Framework = Literal["xgboost", "lightgbm"]
@@ -28,6 +29,30 @@ class FeatureChecks(Record):
     )
 
 
+class ClusterSpec(Record):
+    """The Dask cluster that fits and searches where one machine is not enough: a running one, or processes here."""
+
+    address: Annotated[str, StringConstraints(pattern=r"^(tcp|tls)://[^\s/@]+:\d{1,5}$")] | None = Field(
+        default=None, description="of the scheduler, as tcp://scheduler:8786"
+    )
+    env: EnvironmentName | None = Field(default=None, description="environment variable that holds the address")
+    workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None, description="processes that are started on this machine, which share its cores"
+    )
+    ports: Annotated[int, Field(ge=1024, le=65_000)] | None = Field(
+        default=None,
+        description="first of the ports on which LightGBM's workers talk, one for each on a machine; default: any that "
+        "are free",
+    )
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        if sum(each is not None for each in (self.address, self.env, self.workers)) != 1:
+            message = "give one of address, env and workers: where is the cluster?"
+            raise ValueError(message)
+        return self
+
+
 class TrainSpec(Record):
     """How models are fitted."""
 
@@ -47,6 +72,9 @@ class TrainSpec(Record):
         default={}, description="columns with which the answer may only rise (increasing) or fall (decreasing)"
     )
     checks: FeatureChecks = FeatureChecks()
+    cluster: ClusterSpec | None = Field(
+        default=None, description="where to fit and search; null on this machine, in this process"
+    )
 
     @model_validator(mode="after")
     def _are_different(self) -> Self:

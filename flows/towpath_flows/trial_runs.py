@@ -11,6 +11,7 @@ from towpath_flows.training.trials import Trial
 
 HISTORY: Final = "tuning/history.svg"
 PARENT: Final = "mlflow.parentRunId"
+WORKER: Final = "towpath.worker"
 
 
 def log_trials(client: Any, run: Any, trials: Sequence[Trial]) -> None:  # noqa: ANN401 (MLflow has no types)
@@ -37,7 +38,7 @@ def _log_trial(client: Any, run: Any, trial: Trial) -> None:  # noqa: ANN401 (ML
         run.info.experiment_id,
         start_time=_milliseconds(began),
         run_name=f"trial {trial.number} ({trial.framework})",
-        tags={PARENT: run.info.run_id},
+        tags={PARENT: run.info.run_id} | ({WORKER: trial.worker} if trial.worker else {}),
     ).info.run_id
     figures = {"loss": trial.loss, "rounds": trial.rounds, "seconds": trial.seconds}
     metrics = [Metric(name, float(value), ended, 0) for name, value in figures.items() if value is not None]

@@ -1,14 +1,15 @@
-"""Quantities as people write them in `model.yaml`: shares, rates, frequencies, prices, moments."""
+"""Quantities as people write them in `model.yaml`: shares, rates, frequencies, prices, moments, names."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, TypeAdapter, WithJsonSchema
 
 from towpath_gitops.records.base import Duration, Record, format_duration
 from towpath_gitops.records.figures import Price
 
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,99}$")]
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
 

@@ -165,6 +165,18 @@ def test_a_server_that_is_named_must_answer() -> None:
     assert services.PrefectApi.check({}) is None
 
 
+def test_a_cluster_that_is_named_must_be_there(tmp_path: Path) -> None:
+    """Where model.yaml names a scheduler, something listens there; else there is nothing to ask."""
+    text = "name: canal\ntarget: late\ndata: {train: {file: a.csv}}\nschema: canal.schema:Barges\n"
+    (tmp_path / "model.yaml").write_text(text)
+    assert services.DaskCluster.check(tmp_path) is None
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        (tmp_path / "model.yaml").write_text(f"{text}train: {{cluster: {{address: '{address}'}}}}\n")
+        assert services.DaskCluster.check(tmp_path) is True
+    assert "nothing listens" in str(services.DaskCluster.check(tmp_path))
+
+
 def test_the_whole_visit(repository_root: Path) -> None:
     """In a sound repository nothing is broken; every result has its state, and JSON says the same."""
     done = subprocess.run(

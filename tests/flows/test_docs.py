@@ -11,6 +11,7 @@ from towpath_gitops.records.parsing import dump_yaml
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "training.md"
+PAGES = (PAGE, ROOT / "docs" / "dask.md")
 MINIMAL = {
     "name": "flights",
     "target": "late",
@@ -20,7 +21,9 @@ MINIMAL = {
     "business": {"saved": {"function": "flights.worth:saved"}},
     "threshold": {"cost": {"false_alarm": 1, "miss": 2}},
 }
-BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = [
+    block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split(":")[0])

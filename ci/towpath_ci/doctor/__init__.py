@@ -35,5 +35,6 @@ CHECKS: Final[tuple[type[Check], ...]] = (
     services.Ports,
     services.PrefectApi,
     services.MlflowServer,
+    services.DaskCluster,
     *RULES,
 )

@@ -2,13 +2,16 @@
 
 import socket
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from towpath_ci.doctor.base import Check, Finding
 from towpath_gitops.delivery.targets import TARGETS
+from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.repository import Repository
 
@@ -58,6 +61,38 @@ class MlflowServer(Check):
         if not address.startswith(("http://", "https://")):
             return None
         return _get(f"{address.rstrip('/')}/health", {}) or f"{address} does not answer"
+
+
+class DaskCluster(Check):
+    """The Dask cluster that model.yaml names can be reached."""
+
+    mend = "pip install 'towpath[dask]', and start the scheduler   (or take train.cluster out of model.yaml)"
+
+    @staticmethod
+    def check(model_root: Path) -> Finding:
+        """Trials and fits run on its workers; without it no model is trained."""
+        from towpath_flows.cluster import address_of  # noqa: PLC0415 (needs the training libraries' room)
+        from towpath_flows.spec import load_spec  # noqa: PLC0415 (as above)
+
+        try:
+            cluster = load_spec(model_root).train.cluster
+        except TowpathError:
+            return None  # the check of model.yaml says so
+        if cluster is None:
+            return None
+        if find_spec("distributed") is None:
+            return "Dask is not installed"
+        address = address_of(cluster)
+        return address is None or _listens(address) or f"nothing listens at {address}"
+
+
+def _listens(address: str) -> bool:
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _stranger(root: Path, deployment: Deployment) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from towpath_flows import cluster
 from towpath_flows.data.splits import Splits
 from towpath_flows.evaluation.thresholds import choose
 from towpath_flows.evidence_spec import ThresholdSpec
@@ -10,8 +11,9 @@ from towpath_flows.training.features import Features
 from towpath_flows.training.model import Model
 from towpath_flows.training.preparation import Prepared, prepare, setting_of
 from towpath_flows.training.suspicion import suspect
-from towpath_flows.training.trainers import TRAINERS, Setting
+from towpath_flows.training.trainers import TRAINERS, Setting, Trainer
 from towpath_flows.training.trainers.base import cores
+from towpath_flows.training.trainers.clustered import trainer_on
 from towpath_flows.training.trials import TuneResult
 from towpath_gitops.errors import TrainingError
 from towpath_gitops.records.evidence import Finding
@@ -22,22 +24,25 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
 
     Without tuning they are found first, by a fit on train that stops when validation no longer gains. The newest rows,
     which resemble tomorrow's most, are thus learned from; the test rows never are. The last bits of a model depend on
-    `threads`, by default all cores: whoever makes it again asks for as many.
+    `threads`, by default all cores, and on a cluster on how many workers there are: whoever makes it again asks for as
+    many.
 
     Raises:
         TrainingError: the transformer or the library fails on these rows.
         InvalidFileError: a column of the schema can be no input.
+        UnavailableError, MissingDependencyError, ConflictError: the cluster cannot be used, or loses its workers.
     """
     features = Features.of(project, splits.train, splits.target)
-    trainer = TRAINERS[tuned.framework]
     setting = replace(setting_of(project, splits), threads=threads or cores())
-    try:
-        rounds = tuned.rounds or _rounds(project, splits, features, tuned, setting)
-        last = prepare(project, features, splits.development)
-        final = trainer.fit(last.train, None, tuned.params, replace(setting, rounds=rounds))
-    except (ValueError, RuntimeError) as error:
-        # Both libraries' own errors are of these kinds.
-        raise TrainingError(f"{tuned.framework} cannot fit these rows", why=str(error)) from error
+    with cluster.opened(project.spec.train.cluster) as workers:
+        trainer = trainer_on(workers, tuned.framework)
+        try:
+            rounds = tuned.rounds or _rounds(project, splits, trainer, tuned, setting)
+            last = prepare(project, features, splits.development)
+            final = trainer.fit(last.train, None, tuned.params, replace(setting, rounds=rounds))
+        except (ValueError, RuntimeError) as error:
+            # Both libraries' own errors are of these kinds.
+            raise TrainingError(f"{tuned.framework} cannot fit these rows", why=str(error)) from error
     model = Model(
         framework=tuned.framework,
         pipeline=last.pipeline,
@@ -47,15 +52,17 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
         signature=features.signature,
         trials=tuned.trials,
         findings=_suspected(project, features, last),
+        workers=final.workers,
     )
     asked = project.spec.threshold
     return _deciding(project, splits, model, asked, setting) if isinstance(asked, ThresholdSpec) else model
 
 
-def _rounds(project: Project, splits: Splits, features: Features, tuned: TuneResult, setting: Setting) -> int:
+def _rounds(project: Project, splits: Splits, trainer: Trainer, tuned: TuneResult, setting: Setting) -> int:
     """Find how many rounds do validation good; the rows of this fit are let go before the last one."""
+    features = Features.of(project, splits.train, splits.target)
     first = prepare(project, features, splits.train, splits.validation)
-    return TRAINERS[tuned.framework].fit(first.train, first.judge, tuned.params, setting).rounds
+    return trainer.fit(first.train, first.judge, tuned.params, setting).rounds
 
 
 def _deciding(project: Project, splits: Splits, model: Model, asked: ThresholdSpec, setting: Setting) -> Model:

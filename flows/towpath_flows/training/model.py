@@ -22,7 +22,8 @@ from towpath_gitops.records.signature import Signature
 class Model:
     """What training gives. `rounds` is the number of boosting rounds, `trials` what the search for `params` tried.
 
-    `threshold` tells how one was chosen, if it was; `findings` say which features look wrong.
+    `threshold` tells how one was chosen, if it was; `findings` say which features look wrong; `workers` are how many
+    of a cluster fitted it, None where this machine did.
     """
 
     framework: Framework
@@ -34,6 +35,7 @@ class Model:
     trials: tuple[Trial, ...] = ()
     threshold: ChosenThreshold | None = None
     findings: tuple[Finding, ...] = ()
+    workers: int | None = None
 
     def predict(self, x: pd.DataFrame) -> NDArray[np.floating[Any]]:
         """Return (n, k) for rows prepared by `Features.x`, in the shape that engines answer."""

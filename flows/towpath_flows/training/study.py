@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import optuna
 
 STUDIES: Final = "studies.db"
-FRAMEWORK, PARAMS, ROUNDS = "framework", "params", "rounds"  # what a trial's attributes tell
+FRAMEWORK, PARAMS, ROUNDS, WORKER = "framework", "params", "rounds", "worker"  # what a trial's attributes tell
 _FIXED: Final = "fixed_params"  # Optuna's own name for the parameters of a queued trial
 _LOCK_TIMEOUT_S: Final = 60  # that one worker waits while another writes
 
@@ -50,7 +50,7 @@ def opened(project: Project, splits: Splits) -> "Iterator[optuna.Study]":
         yield study
 
 
-def sampler(project: Project, finished: int) -> "optuna.samplers.BaseSampler":
+def sampler(project: Project, finished: int, *, parallel: bool) -> "optuna.samplers.BaseSampler":
     """Return the sampler of the next trial. Its seed counts the finished ones.
 
     A search that was killed thus goes on with the very parameters that it would have tried next.
@@ -61,7 +61,7 @@ def sampler(project: Project, finished: int) -> "optuna.samplers.BaseSampler":
     # A third of the trials explores, the rest follows what was learned.
     explores = min(10, 1 + spec.tune.trials // 3)
     seed = int(digest_of([spec.train.seed, finished]).removeprefix("sha256:")[:8], 16)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=explores, constant_liar=spec.tune.workers > 1)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=explores, constant_liar=parallel)
 
 
 def told(trial: "optuna.trial.FrozenTrial") -> Trial:
@@ -72,7 +72,9 @@ def told(trial: "optuna.trial.FrozenTrial") -> Trial:
     loss, rounds = (trial.value, attributes.get(ROUNDS)) if complete else (None, None)
     # Optuna writes local time without a zone.
     began = trial.datetime_start.astimezone(UTC) if trial.datetime_start else None
-    return Trial(trial.number, attributes[FRAMEWORK], attributes[PARAMS], loss, seconds, rounds, began)
+    return Trial(
+        trial.number, attributes[FRAMEWORK], attributes[PARAMS], loss, seconds, rounds, began, attributes.get(WORKER)
+    )
 
 
 def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
@@ -118,6 +120,7 @@ def _question(project: Project, splits: Splits) -> str:
     inputs = Features.of(project, splits.train, splits.target).signature.digest
     owners = {path.name: digest_file(path) for path in sorted((project.root / "src").rglob("*.py"))}
     written = spec.plain()
+    written["train"].pop("cluster", None)  # where it is tried does not change what is asked
     settings = {"train": written["train"], "features": written["features"], "folds": spec.tune.folds}
     settings |= {"space": written["tune"]["space"]}
     return digest_of(settings | {"inputs": inputs, "code": owners, "rows": digest_frame(splits.development)})

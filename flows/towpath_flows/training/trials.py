@@ -9,7 +9,10 @@ from towpath_flows.training_spec import Framework, Value
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of parameters that was tried; `loss` and `rounds` are means over folds, None where it was given up."""
+    """One set of parameters that was tried; `loss` and `rounds` are means over folds, None where it was given up.
+
+    `worker` is the address of the cluster's worker that fitted it; None where this process did.
+    """
 
     number: int
     framework: Framework
@@ -18,6 +21,7 @@ class Trial:
     seconds: float
     rounds: int | None = None
     began: datetime | None = None
+    worker: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from statistics import mean
+from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from towpath_flows import cluster
+from towpath_flows.cluster import Cluster
 from towpath_flows.data.splits import Splits, folds
 from towpath_flows.project import Project
+from towpath_flows.spec import ModelSpec
 from towpath_flows.training import study as studies
+from towpath_flows.training.benches import Bench, ClusterBench, LocalBench
 from towpath_flows.training.features import Features
 from towpath_flows.training.preparation import Prepared, prepare, setting_of
 from towpath_flows.training.space import Suggest, suggester
-from towpath_flows.training.trainers import TRAINERS, OnRound, Setting
+from towpath_flows.training.trainers import TRAINERS
 from towpath_flows.training.trials import Trial, TuneResult
 from towpath_flows.training_spec import Framework, Value
 from towpath_gitops.errors import TowpathError, TrainingError
@@ -24,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Trial", "TuneResult", "tune"]
 
 OnTrial = Callable[[Trial], None]
-
-_ROUNDS_TOLD: Final = 30  # a trial may be given up within a fold each so many rounds; each time is written to disk
 
 
 def tune(project: Project, splits: Splits, on_trial: OnTrial | None = None) -> TuneResult:
@@ -47,8 +49,20 @@ def tune(project: Project, splits: Splits, on_trial: OnTrial | None = None) -> T
     with studies.opened(project, splits) as study:
         remaining = max(spec.tune.trials, len(spec.train.frameworks)) - len(studies.finished(study))
         if remaining > 0:
-            _search(project, study, _Attempt.of(project, splits, suggest), remaining, on_trial)
+            with cluster.opened(spec.train.cluster) as workers:
+                bench = _bench(project, splits, workers)
+                _search(project, study, _Attempt(spec, suggest, bench), remaining, on_trial)
         return _best(tuple(studies.told(trial) for trial in studies.finished(study)))
+
+
+def _bench(project: Project, splits: Splits, workers: Cluster | None) -> Bench:
+    """Return what fits trials: the cores of this machine, or the workers of the cluster."""
+    prepared = _prepared(project, splits)
+    if workers is not None:
+        setting = replace(setting_of(project, splits), threads=workers.threads)
+        return ClusterBench.of(workers, prepared, setting)
+    at_once = project.spec.tune.workers
+    return LocalBench(prepared, setting_of(project, splits, at_once), at_once)
 
 
 def _defaults(project: Project, splits: Splits) -> TuneResult:
@@ -56,13 +70,14 @@ def _defaults(project: Project, splits: Splits) -> TuneResult:
     frameworks = project.spec.train.frameworks
     if len(frameworks) == 1:
         return TuneResult(frameworks[0], TRAINERS[frameworks[0]].defaults(), None, ())
-    prepared, setting = _prepared(project, splits), setting_of(project, splits)
     trials = []
-    for number, framework in enumerate(frameworks):
-        start, params = monotonic(), TRAINERS[framework].defaults()
-        fits = [TRAINERS[framework].fit(fold.train, fold.judge, params, setting) for fold in prepared]
-        loss, rounds = mean(fit.loss for fit in fits), round(mean(fit.rounds for fit in fits))
-        trials.append(Trial(number, framework, params, loss, monotonic() - start, rounds))
+    with cluster.opened(project.spec.train.cluster) as workers:
+        bench = _bench(project, splits, workers)
+        for number, framework in enumerate(frameworks):
+            start, params = monotonic(), TRAINERS[framework].defaults()
+            tried = bench.fit(framework, params)
+            seconds = monotonic() - start
+            trials.append(Trial(number, framework, params, tried.loss, seconds, tried.rounds, worker=tried.worker))
     return _best(tuple(trials))
 
 
@@ -70,17 +85,9 @@ def _defaults(project: Project, splits: Splits) -> TuneResult:
 class _Attempt:
     """Tries one set of parameters; the folds are the same matrices for every trial and every worker."""
 
-    frameworks: tuple[Framework, ...]
+    spec: ModelSpec
     suggest: Suggest
-    folds: list[Prepared]
-    setting: Setting
-    pruning: bool
-
-    @classmethod
-    def of(cls, project: Project, splits: Splits, suggest: Suggest) -> "_Attempt":
-        tune = project.spec.tune
-        setting = setting_of(project, splits, tune.workers)
-        return cls(project.spec.train.frameworks, suggest, _prepared(project, splits), setting, tune.pruning)
+    bench: Bench
 
     def __call__(self, trial: "optuna.Trial") -> float:
         """Return the mean loss over the folds.
@@ -88,33 +95,17 @@ class _Attempt:
         Raises:
             optuna.TrialPruned: most trials had done better by then.
         """
-        framework: Framework = trial.suggest_categorical(studies.FRAMEWORK, self.frameworks)  # type: ignore[assignment]  # one of those given
+        framework: Framework = trial.suggest_categorical(studies.FRAMEWORK, self.spec.train.frameworks)  # type: ignore[assignment]  # one of those given
         params: dict[str, Value] = self.suggest(trial, framework)
         trial.set_user_attr(studies.FRAMEWORK, framework)
         trial.set_user_attr(studies.PARAMS, params)
-        losses: list[float] = []
-        rounds: list[int] = []
-        for number, fold in enumerate(self.folds):
-            told = self._told(trial, losses, number) if self.pruning else None
-            fitted = TRAINERS[framework].fit(fold.train, fold.judge, params, self.setting, told)
-            losses.append(fitted.loss)
-            rounds.append(fitted.rounds)
-            if number + 1 < len(self.folds):
-                _reported(trial, mean(losses), (number + 1) * self.setting.rounds)
-        trial.set_user_attr(studies.ROUNDS, round(mean(rounds)))
-        return mean(losses)
-
-    def _told(self, trial: "optuna.Trial", losses: list[float], number: int) -> OnRound:
-        """Return what hears of each round of a fold; steps count rounds over all folds."""
-
-        def on_round(done: int, loss: float) -> None:
-            if done and done % _ROUNDS_TOLD == 0:
-                _reported(trial, mean([*losses, loss]), number * self.setting.rounds + done)
-
-        return on_round
+        tried = self.bench.fit(framework, params, partial(_reported, trial) if self.spec.tune.pruning else None)
+        trial.set_user_attr(studies.ROUNDS, tried.rounds)
+        trial.set_user_attr(studies.WORKER, tried.worker)
+        return tried.loss
 
 
-def _reported(trial: "optuna.Trial", loss: float, step: int) -> None:
+def _reported(trial: "optuna.Trial", step: int, loss: float) -> None:
     import optuna  # noqa: PLC0415 (heavy)
 
     trial.report(loss, step)
@@ -134,26 +125,27 @@ def _prepared(project: Project, splits: Splits) -> list[Prepared]:
 def _search(
     project: Project, study: "optuna.Study", attempt: _Attempt, remaining: int, on_trial: OnTrial | None
 ) -> None:
-    """Try `remaining` sets, `tune.workers` at a time, in threads: both libraries fit without Python's lock.
+    """Try `remaining` sets, as many at a time as the bench has places, each in a thread that waits for its outcome.
 
     Trials are asked for and told of in this thread alone, so that whoever listens hears them in the order they end.
     """
-    tune = project.spec.tune
-    deadline = monotonic() + tune.timeout.total_seconds()
+    places = attempt.bench.places
+    deadline = monotonic() + project.spec.tune.timeout.total_seconds()
     running: dict[Future[float], optuna.Trial] = {}
-    with ThreadPoolExecutor(tune.workers) as pool:
+    with ThreadPoolExecutor(places) as pool:
         while remaining > 0 or running:
-            while remaining > 0 and len(running) < tune.workers and monotonic() < deadline:
-                study.sampler = studies.sampler(project, len(studies.finished(study)) + len(running))
+            while remaining > 0 and len(running) < places and monotonic() < deadline:
+                done = len(studies.finished(study)) + len(running)
+                study.sampler = studies.sampler(project, done, parallel=places > 1)
                 trial = study.ask()
                 running[pool.submit(attempt, trial)] = trial
                 remaining -= 1
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                done = _conclude(study, running.pop(future), future)
+                concluded = _conclude(study, running.pop(future), future)
                 if on_trial:
-                    on_trial(studies.told(done))
+                    on_trial(studies.told(concluded))
 
 
 def _conclude(study: "optuna.Study", trial: "optuna.Trial", future: Future[float]) -> "optuna.trial.FrozenTrial":

@@ -54,6 +54,7 @@ class Fitted:
     estimator: Any
     rounds: int
     loss: float
+    workers: int | None = None  # of a cluster, that fitted it together
 
 
 class Trainer(Protocol):

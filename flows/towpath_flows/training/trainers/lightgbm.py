@@ -73,21 +73,9 @@ def fit(
     """Fit; see `towpath_flows.training.trainers.base.Trainer`."""
     import lightgbm  # noqa: PLC0415 (heavy)
 
-    objective, metric = _OBJECTIVES[setting.task]
     kind: Any = lightgbm.LGBMRegressor if setting.task == "regression" else lightgbm.LGBMClassifier
-    estimator = kind(
-        objective=objective,
-        metric=metric,
-        n_estimators=setting.rounds,
-        subsample_freq=1,
-        n_jobs=setting.threads or cores(),
-        random_state=setting.seed,
-        deterministic=True,
-        force_row_wise=True,
-        verbosity=-1,
-        monotone_constraints=list(train.monotone) or None,
-        **params,
-    )
+    metric = metric_of(setting)
+    estimator = kind(**settings_of(setting, train.monotone), n_jobs=setting.threads or cores(), **params)
     callbacks: list[Any] = [lightgbm.early_stopping(setting.patience, verbose=False)] if validation else []
     if on_round:
         callbacks.append(lambda env: on_round(env.iteration, loss(metric, env.evaluation_result_list[0][2])))
@@ -101,8 +89,28 @@ def fit(
         callbacks=callbacks,
     )
     if validation is None:
-        return Fitted(_rounded(estimator), setting.rounds, float("nan"))
+        return Fitted(rounded(estimator), setting.rounds, float("nan"))
     return Fitted(estimator, int(estimator.best_iteration_), loss(metric, estimator.best_score_["valid_0"][metric]))
+
+
+def metric_of(setting: Setting) -> str:
+    """Return the library's name of what is measured on the validation rows."""
+    return _OBJECTIVES[setting.task][1]
+
+
+def settings_of(setting: Setting, monotone: tuple[int, ...]) -> dict[str, Any]:
+    """Return what an estimator is made with besides its parameters and threads."""
+    return {
+        "objective": _OBJECTIVES[setting.task][0],
+        "metric": metric_of(setting),
+        "n_estimators": setting.rounds,
+        "subsample_freq": 1,
+        "random_state": setting.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+        "monotone_constraints": list(monotone) or None,
+    }
 
 
 def predict(estimator: Any, x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:  # noqa: ANN401 (untyped library)
@@ -144,7 +152,7 @@ def register() -> None:
     )
 
 
-def _rounded(estimator: Any) -> Any:  # noqa: ANN401 (untyped library)
+def rounded(estimator: Any) -> Any:  # noqa: ANN401 (untyped library)
     """Replace the estimator's booster by one whose thresholds are float32.
 
     ONNX keeps thresholds as float32 and rounds to the nearest; LightGBM's doubles then lie on the other side of some

@@ -68,23 +68,9 @@ def fit(
     train: Data, validation: Data | None, params: Params, setting: Setting, on_round: OnRound | None = None
 ) -> Fitted:
     """Fit; see `towpath_flows.training.trainers.base.Trainer`."""
-    import xgboost  # noqa: PLC0415 (heavy)
-
-    objective, metric = _OBJECTIVES[setting.task]
-    kind: Any = xgboost.XGBRegressor if setting.task == "regression" else xgboost.XGBClassifier
-    estimator = kind(
-        objective=objective,
-        eval_metric=metric,
-        n_estimators=setting.rounds,
-        early_stopping_rounds=setting.patience if validation else None,
-        tree_method="hist",
-        n_jobs=setting.threads or cores(),
-        random_state=setting.seed,
-        verbosity=0,
-        monotone_constraints=train.monotone or None,
-        callbacks=[_teller(on_round, metric)] if on_round else None,
-        **params,
-    )
+    metric = metric_of(setting)
+    told = [_teller(on_round, metric)] if on_round else None
+    estimator = estimator_of(setting, params, train.monotone, stops=validation is not None, callbacks=told)
     judged: dict[str, Any] = {"eval_set": [(validation.x, validation.y)]} if validation else {}
     if validation and validation.weights is not None:
         judged["sample_weight_eval_set"] = [validation.weights]
@@ -92,6 +78,33 @@ def fit(
     if validation is None:
         return Fitted(estimator, setting.rounds, float("nan"))
     return Fitted(estimator, int(estimator.best_iteration) + 1, loss(metric, estimator.best_score))
+
+
+def metric_of(setting: Setting) -> str:
+    """Return the library's name of what is measured on the validation rows."""
+    return _OBJECTIVES[setting.task][1]
+
+
+def estimator_of(
+    setting: Setting, params: Params, monotone: tuple[int, ...], *, stops: bool, callbacks: list[Any] | None = None
+) -> Any:  # noqa: ANN401 (untyped library)
+    """Return the unfitted estimator; it `stops` early where there are rows to judge."""
+    import xgboost  # noqa: PLC0415 (heavy)
+
+    kind: Any = xgboost.XGBRegressor if setting.task == "regression" else xgboost.XGBClassifier
+    return kind(
+        objective=_OBJECTIVES[setting.task][0],
+        eval_metric=metric_of(setting),
+        n_estimators=setting.rounds,
+        early_stopping_rounds=setting.patience if stops else None,
+        tree_method="hist",
+        n_jobs=setting.threads or cores(),
+        random_state=setting.seed,
+        verbosity=0,
+        monotone_constraints=monotone or None,
+        callbacks=callbacks,
+        **params,
+    )
 
 
 def _teller(on_round: OnRound, metric: str) -> Any:  # noqa: ANN401 (XGBoost's class, made here as its import is heavy)
