@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from towpath_bento import metrics, vitals, wire
+from towpath_bento.access import Access
 from towpath_bento.admission import Admission
 from towpath_bento.asgi import (
     Answer,
@@ -272,7 +273,9 @@ class ModelServer:
             return None, errors[0] if errors else f"There is no readable pointer: {error}"
 
 
-def model_server(name: str, *, journal: Journal | None = None, limits: Limits | None = None) -> "Fronted":
+def model_server(
+    name: str, *, journal: Journal | None = None, limits: Limits | None = None, access: Access | None = None
+) -> "Fronted":
     """Return the BentoML service for the model `name`; the calling module assigns it to `service`.
 
     With the environment variable `TOWPATH_POINTER` it follows that pointer. Without it, it serves the release that was
@@ -282,6 +285,7 @@ def model_server(name: str, *, journal: Journal | None = None, limits: Limits | 
         name: the model's, as in model.yaml.
         journal: what is remembered of the answers; by default a tenth of them. `Journal(share=0)` turns it off.
         limits: what a worker takes on; by default those that `Limits` states.
+        access: who may ask; by default everybody who reaches the service, which listens on loopback.
     """
     import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
 
@@ -293,6 +297,7 @@ def model_server(name: str, *, journal: Journal | None = None, limits: Limits | 
     workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
     folder = Path(_caller_file()).parent
     server = ModelServer(name, workers, journal=journal or Journal(), limits=limits)
+    guarded = access.guard(server, name) if access else None
 
     @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
     class Model:
@@ -300,6 +305,8 @@ def model_server(name: str, *, journal: Journal | None = None, limits: Limits | 
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML does not annotate it
         async def start(self) -> None:
+            if guarded:
+                guarded.load()
             await server.start(_pointer(folder))
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
@@ -307,7 +314,7 @@ def model_server(name: str, *, journal: Journal | None = None, limits: Limits | 
             await server.stop()
 
     service: Fronted = Model  # type: ignore[assignment]  # what the decorator makes of it
-    service.front = server
+    service.front = guarded or server
     return service
 
 

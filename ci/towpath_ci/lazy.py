@@ -19,6 +19,7 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 EXTRAS: Final[dict[str, str]] = {
     "bentoml": "bento",
     "cyclonedx": "bento",
+    "jwt": "oidc",
     "lightgbm": "flows",
     "matplotlib": "flows",
     "mlflow": "registry",

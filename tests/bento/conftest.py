@@ -245,7 +245,8 @@ def start(folder: Path, *, workers: int = 1, settings: str = "", **lanes: Tiny) 
     code = folder / "code"
     code.mkdir(parents=True)
     (code / "service.py").write_text(
-        "from towpath_bento.server import model_server\nfrom towpath_bento.settings import *\n\n"
+        "from towpath_bento.server import model_server\nfrom towpath_bento.settings import *\n"
+        "from towpath_bento.access import Access, ApiKeys\n\n"
         f"service = model_server({MODEL!r}, {settings})\n"
     )
     port = free_port()

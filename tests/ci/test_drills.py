@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from towpath_bento import openid
 from towpath_ci.drills import DRILLS
 from towpath_ci.drills.altered_artifact import AlteredArtifact
 from towpath_ci.drills.base import Drill, Refusal, Result, run
@@ -27,6 +28,7 @@ from towpath_ci.drills.silent_service import SilentService
 from towpath_ci.drills.stage import Stage
 from towpath_ci.drills.stale_approval import StaleApproval
 from towpath_ci.drills.strangers_signature import StrangersSignature
+from towpath_ci.drills.unproven_caller import UnsignedToken
 from towpath_ci.drills.unsigned_release import UnsignedRelease
 from towpath_ci.drills.worse_model import WorseModel
 from towpath_ci.main import app
@@ -117,6 +119,15 @@ def open_images(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(eligibility, "carries", lambda records, _: next(iter(records)))
 
 
+def open_tokens(patch: pytest.MonkeyPatch) -> None:
+    """Admit every token."""
+
+    async def admit(*_: object) -> None:
+        """Let anybody in."""
+
+    patch.setattr(openid.TokenCheck, "admit", admit)
+
+
 def open_keys(patch: pytest.MonkeyPatch) -> None:
     """Believe every signature at reconcile."""
     patch.setattr(reconcile, "standing", lambda *_: Standing(asked=False))
@@ -156,6 +167,7 @@ def open_guard(patch: pytest.MonkeyPatch) -> None:
         (EditedPicture, open_pictures),
         (UnsignedRelease, open_signatures),
         (ForeignImage, open_images),
+        (UnsignedToken, open_tokens),
         (StrangersSignature, open_keys),
         (EditedLedger, open_chain),
         (ShortenedLedger, open_witnesses),

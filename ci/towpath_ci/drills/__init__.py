@@ -85,6 +85,7 @@ from towpath_ci.drills.unfit_data import (
 from towpath_ci.drills.unfollowed_main import EmptiedMain, LinkedEnvironment, RewrittenHistory, StaleLeader
 from towpath_ci.drills.uninvited_hotfix import UninvitedHotfix
 from towpath_ci.drills.unknown_environment import UnknownEnvironment
+from towpath_ci.drills.unproven_caller import ExpiredToken, TokenForAnother, UnsignedToken
 from towpath_ci.drills.unsafe_rollback import UnsafeRollback
 from towpath_ci.drills.unsigned_release import UnsignedRelease
 from towpath_ci.drills.unverified_upstream import UnverifiedUpstream
@@ -162,6 +163,9 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     AlteredArtifact,
     UnsignedRelease,
     ForeignImage,
+    TokenForAnother,
+    ExpiredToken,
+    UnsignedToken,
     WeakerModel,
     UnverifiedUpstream,
     UninvitedHotfix,

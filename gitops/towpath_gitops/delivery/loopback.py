@@ -1,6 +1,7 @@
 """Asking a service on this machine's loopback: always with a timeout, never following a redirect elsewhere."""
 
 import http.client
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,7 @@ from towpath_gitops.errors import UnavailableError
 from towpath_gitops.records.pointer import PROBE_HEADER, LaneName
 
 HOST: Final = "127.0.0.1"
+KEY_VARIABLE: Final = "TOWPATH_API_KEY"  # one of the keys that the service takes
 _LARGEST_ANSWER = 16 * 1024 * 1024
 
 
@@ -26,7 +28,8 @@ def ask(
 ) -> Answer:
     """GET `path`, or POST a JSON `body` to it, at a port of the loopback, over a connection of its own.
 
-    With `probe` that lane answers, whatever the split says, and the service does not count it as traffic.
+    With `probe` that lane answers, whatever the split says, and the service does not count it as traffic. Where the
+    service asks for an API key, the one in `TOWPATH_API_KEY` is shown.
 
     Raises:
         UnavailableError: nobody listens, the answer is late, cut off, not HTTP, or larger than 16 MB.
@@ -34,6 +37,7 @@ def ask(
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
     headers = {"Content-Type": "application/json"} if body is not None else {}
     headers |= {PROBE_HEADER: probe} if probe else {}
+    headers |= {"X-Api-Key": os.environ[KEY_VARIABLE]} if os.environ.get(KEY_VARIABLE) else {}
     try:
         connection.request("GET" if body is None else "POST", path, body=body, headers=headers)
         response = connection.getresponse()

@@ -25,7 +25,7 @@ PID: Final = "service.pid"
 LOG: Final = "service.log"
 SERVICE_VARIABLE: Final = "TOWPATH_SERVICE"  # what service.json says, in the environment of the process itself
 
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "TOWPATH_API_KEYS_FILE")
 _LOG_LINES = 15
 
 
