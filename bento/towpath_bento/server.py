@@ -9,7 +9,7 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,13 +38,15 @@ from towpath_bento.identity import REQUEST_HEADER, REQUEST_KEY, identify, number
 from towpath_bento.journal.entry import Noted
 from towpath_bento.journal.opening import open_journal
 from towpath_bento.lane import Lane
+from towpath_bento.logs import ACCESS, say_as_json, tell_request
 from towpath_bento.openapi import document
 from towpath_bento.packaged import packaged_pointer
 from towpath_bento.predicting import Asked, Scored, not_live, score
 from towpath_bento.problems import ProblemError
 from towpath_bento.recorder import Recorder
 from towpath_bento.router import Shadow
-from towpath_bento.settings import Journal, Limits
+from towpath_bento.settings import Journal, Limits, Logs, Tracing
+from towpath_bento.tracing import Traced
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.pointer import LANE_HEADER, POINTER_VARIABLE, PROBE_HEADER, LanePointer, WorkerState
 
@@ -76,11 +78,18 @@ class ModelServer:
     follower: Follower  # from the start on; no request comes before it
 
     def __init__(
-        self, model: str, workers: int, *, journal: Journal | None = None, limits: Limits | None = None
+        self,
+        model: str,
+        workers: int,
+        *,
+        journal: Journal | None = None,
+        limits: Limits | None = None,
+        logs: Logs | None = None,
     ) -> None:
         """Serve `model` as one of `workers` processes; by default without a journal."""
         self._model, self._workers = model, workers
         self._settings, self._limits = journal or Journal(share=0), limits or Limits()
+        self._tells = logs is not None and logs.requests
         self._journal: Writer | None = None
         self._recorder = Recorder()
         self._shadow = Shadow(self._recorder.note)
@@ -88,7 +97,7 @@ class ModelServer:
         self._deadlines = Deadlines()
         self._fresh = numbers()
         self._tasks: list[asyncio.Task[None]] = []
-        self._routes: dict[str, Callable[[], Answer]] = {
+        self._routes: dict[str, Callable[[], Answer | Awaitable[Answer]]] = {
             "/version": self._version,
             "/livez": lambda: Answer(b"{}"),
             "/readyz": self._ready,
@@ -129,6 +138,7 @@ class ModelServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        started_s = time.perf_counter()
         request = identify(scope, self._fresh)
         try:
             answer = await self._answer(scope, receive)
@@ -140,6 +150,8 @@ class ModelServer:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))
         answer = answer._replace(headers=(*answer.headers, (REQUEST_HEADER, request)))
+        if self._tells:
+            tell_request(scope, answer.status, time.perf_counter() - started_s, **dict(answer.headers))
         early = answer.unread or answer.status in _EARLY
         await (reply_early(receive, send, answer) if early else reply(send, answer))
 
@@ -150,14 +162,15 @@ class ModelServer:
             return await self._predict(scope, receive)
         if path.startswith(_RELEASES) and path.endswith(_OF_RELEASE):
             return await self._predict(scope, receive, release=path[len(_RELEASES) : -len(_OF_RELEASE)])
-        return self._route(scope)
+        return await self._route(scope)
 
-    def _route(self, scope: Scope) -> Answer:
+    async def _route(self, scope: Scope) -> Answer:
         route = self._routes.get(scope["path"])
         if route is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "There is nothing here. See /openapi.json.")
         _require_method(scope, "GET", "HEAD")
-        return route()
+        answer = route()
+        return answer if isinstance(answer, Answer) else await answer
 
     async def _predict(self, scope: Scope, receive: Receive, release: str | None = None) -> Answer:
         started_s = time.perf_counter()
@@ -209,10 +222,11 @@ class ModelServer:
         if champion is not None and problem.errors:
             metrics.count_refused(problem.errors, champion.codec.signature)
 
-    def _metrics(self) -> Answer:
+    async def _metrics(self) -> Answer:
+        """Tell what all workers have counted; reading their files takes longer than many requests."""
         self._recorder.drain()
         vitals.update(now=True)
-        return Answer(metrics.render(), metrics.CONTENT_TYPE)
+        return Answer(await asyncio.to_thread(metrics.render), metrics.CONTENT_TYPE)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         try:
@@ -273,8 +287,14 @@ class ModelServer:
             return None, errors[0] if errors else f"There is no readable pointer: {error}"
 
 
-def model_server(
-    name: str, *, journal: Journal | None = None, limits: Limits | None = None, access: Access | None = None
+def model_server(  # noqa: PLR0913 (what an owner may set, by name)
+    name: str,
+    *,
+    journal: Journal | None = None,
+    limits: Limits | None = None,
+    access: Access | None = None,
+    logs: Logs | None = None,
+    tracing: Tracing | None = None,
 ) -> "Fronted":
     """Return the BentoML service for the model `name`; the calling module assigns it to `service`.
 
@@ -286,18 +306,23 @@ def model_server(
         journal: what is remembered of the answers; by default a tenth of them. `Journal(share=0)` turns it off.
         limits: what a worker takes on; by default those that `Limits` states.
         access: who may ask; by default everybody who reaches the service, which listens on loopback.
+        logs: what is printed; by default a few words at the start, at each swap, and where something fails.
+        tracing: spans for OpenTelemetry; by default none.
     """
     import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
 
     from towpath_bento.fronted import Fronted  # noqa: PLC0415 (imports it as well)
 
-    log.setLevel(logging.INFO)
+    for logger in (log, ACCESS):
+        logger.setLevel(logging.INFO)
     # Else uvicorn words a line for each request that nobody reads.
     logging.getLogger("uvicorn.access").propagate = False
     workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
     folder = Path(_caller_file()).parent
-    server = ModelServer(name, workers, journal=journal or Journal(), limits=limits)
+    server = ModelServer(name, workers, journal=journal or Journal(), limits=limits, logs=logs)
     guarded = access.guard(server, name) if access else None
+    if logs and logs.json:
+        say_as_json()
 
     @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
     class Model:
@@ -314,7 +339,8 @@ def model_server(
             await server.stop()
 
     service: Fronted = Model  # type: ignore[assignment]  # what the decorator makes of it
-    service.front = guarded or server
+    front = guarded or server
+    service.front = Traced(front, name, tracing.share) if tracing else front
     return service
 
 

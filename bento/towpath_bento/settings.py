@@ -95,6 +95,37 @@ class Limits:
         _require("Limits", "unknown_columns", self.unknown_columns, holds=self.unknown_columns in known, rule=rule)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """What a service prints.
+
+    Args:
+        json: one JSON object to a line, with the ids of request and trace, instead of words.
+        requests: a line for each request; it costs more than a small prediction does.
+    """
+
+    json: bool = False
+    requests: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracing:
+    """Spans for OpenTelemetry, sent by OTLP to where `OTEL_EXPORTER_OTLP_ENDPOINT` says; a service has none by default.
+
+    Args:
+        share: of the requests without a `traceparent` that are traced; where a caller has one, it has decided.
+
+    Raises:
+        InvalidFileError: the share is none.
+    """
+
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        _require("Tracing", "share", self.share, holds=0 <= self.share <= 1, rule="between 0 and 1")
+
+
 def _require(kind: str, name: str, value: object, *, holds: bool, rule: str) -> None:
     if not holds:
         raise InvalidFileError(

@@ -18,6 +18,7 @@ from towpath_bento.package import _SERVING, PackagedBento, package
 from towpath_bento.pins import requirements
 from towpath_bento.server import ModelServer
 from towpath_bento.settings import Journal
+from towpath_bento.tracing import EXPORTER
 from towpath_gitops.errors import DeliveryError, DigestMismatchError, MissingDependencyError, NotFoundError
 
 TRAINING = {
@@ -165,11 +166,11 @@ def test_only_an_image_with_a_journal_holds_pyarrow(journal: Journal, on: bool) 
 def test_a_journal_is_written_with_what_its_service_says_it_needs(tmp_path: Path, code: Path) -> None:
     """The service file is asked, whatever it prints; with what it names, and no more, a journal can be written."""
     (code / "service.py").write_text(
-        "from towpath_bento.server import model_server\nfrom towpath_bento.settings import Journal\n"
-        "print('hello')\nservice = model_server('tiny', journal=Journal(folder='/var/journal'))\n"
+        "from towpath_bento.server import model_server\nfrom towpath_bento.settings import Journal, Tracing\n"
+        "print('hello')\nservice = model_server('tiny', journal=Journal(folder='/var/journal'), tracing=Tracing())\n"
     )
-    needed = needed_libraries(code / "service.py")
-    assert needed == ("pyarrow",)
+    *needed, exporter = needed_libraries(code / "service.py")
+    assert (needed, exporter) == (["pyarrow"], EXPORTER)
     allowed = {pin.partition("==")[0] for pin in requirements([*_SERVING, *needed])}
     (tmp_path / "sitecustomize.py").write_text(WALL.format(blocked=sorted(_modules_beyond(allowed))))
     command = [sys.executable, "-c", "import towpath_bento.journal.reading, towpath_bento.journal.writer"]
