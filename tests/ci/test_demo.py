@@ -1,5 +1,6 @@
 """The whole story, as `make demo` tells it."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,9 @@ def test_the_story_is_told_to_its_end_again_and_after_an_interruption(tmp_path: 
     assert " 0 failed" in first
     assert "no column alone reaches" in first
     assert "the chain is whole" in first
+    remembered = re.search(r"predictions remembered +([\d,]+) rows of ([\d,]+) requests", first)
+    assert remembered
+    assert int(remembered[1].replace(",", "")) > 0
     with subprocess.Popen(
         [*TOWPATH, "demo", "--folder", str(folder)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as interrupted:

@@ -40,6 +40,9 @@ def serve(story: Story) -> None:
     with story.theatre.act("Serve", f"The production service answers on http://127.0.0.1:{story.port}."):
         row = story.sample_rows()[0]
         ask(story, {"rows": [row]}, expect=200)
+        story.theatre.say(
+            "A tenth of the answers is remembered for the monitor, without what the schema calls sensitive."
+        )
         story.theatre.say("A caller who errs is told which row, which field, and what was expected:")
         ask(story, {"rows": [{**row, next(iter(row)): [1, 2]}]}, expect=UNPROCESSABLE)
 

@@ -37,9 +37,21 @@ def _durations(story: Story, traffic: Traffic) -> Table:
         table.add_row(act, f"{seconds:.0f} s")
     table.add_row("[bold]all acts[/]", f"[bold]{sum(story.theatre.took_s.values()):.0f} s[/]")
     table.add_row("requests while releases changed", f"{traffic.answered} answered, {traffic.failed} failed")
+    table.add_row("predictions remembered", _remembered(story))
     for name, figure in story.figures.items():
         table.add_row(f"[bold]{name}[/]", f"[bold]{figure}[/]")
     return table
+
+
+def _remembered(story: Story) -> str:
+    """Say how many rows production's journal holds, and of how many requests: about a tenth of those answered."""
+    from towpath_bento.journal import names  # noqa: PLC0415 (pyarrow: only the last page needs it)
+    from towpath_bento.journal.reading import read_journal  # noqa: PLC0415 (as above)
+
+    folder = layout.journal(story.root, story.environments[-1], story.spec.name)
+    table = read_journal(folder, columns=[names.REQUEST])
+    requests = len(table[names.REQUEST].unique()) if len(table) else 0
+    return f"{len(table):,} rows of {requests:,} requests, in {_short(folder, Path.cwd())}"
 
 
 def _next_steps(story: Story) -> Table:
