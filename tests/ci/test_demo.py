@@ -5,11 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from towpath_bento.journal import names
+from towpath_ci.demo.summary import _remembered
 from towpath_ci.demo.traffic import Answer, Traffic
+from towpath_gitops import layout
 
 TOWPATH = [sys.executable, "-m", "towpath_ci"]
 
@@ -65,3 +72,15 @@ def test_traffic_counts_what_was_not_answered_and_when_a_release_first_answered(
     traffic.answers[:] = [Answer(1.0, 200, "old"), Answer(2.0, 200, "new"), Answer(3.0, 503, None)]
     assert (traffic.answered, traffic.failed) == (2, 1)
     assert (traffic.first_answer_of("new", 0.0), traffic.first_answer_of("old", 1.5)) == (2.0, None)
+
+
+def test_the_last_page_counts_what_production_remembers(tmp_path: Path) -> None:
+    """Rows and requests of the journal of the last environment, and nothing where there is none."""
+    story = SimpleNamespace(root=tmp_path, environments=["staging", "production"], spec=SimpleNamespace(name="tiny"))
+    assert _remembered(story).startswith("0 rows of 0 requests, in ")  # type: ignore[arg-type]  # as much as is used
+    day = layout.journal(tmp_path, "production", "tiny") / "2026-06-01"
+    day.mkdir(parents=True)
+    moments = pa.array([datetime(2026, 6, 1, 12, tzinfo=UTC)] * 3, pa.timestamp("us", tz="UTC"))
+    columns = {names.TIME: moments, names.RELEASE: ["a"] * 3, names.REQUEST: ["r1", "r1", "r2"]}
+    parquet.write_table(pa.table(columns), day / "120000.000000-a-b.parquet")
+    assert _remembered(story).startswith("3 rows of 2 requests, in ")  # type: ignore[arg-type]  # as above

@@ -48,6 +48,7 @@ from towpath_ci.drills.losing_model import LosingModel
 from towpath_ci.drills.lost_artifact import LostArtifact
 from towpath_ci.drills.missing_evidence import MissingEvidence
 from towpath_ci.drills.moved_main import MovedMain
+from towpath_ci.drills.moved_traffic import MovedTraffic
 from towpath_ci.drills.odd_features import (
     ConstantFeature,
     CopiedFeature,
@@ -113,6 +114,7 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     EmptyFeature,
     ExplodingColumn,
     SkewedServing,
+    MovedTraffic,
     WorseModel,
     LosingModel,
     UnrulyModel,
