@@ -18,7 +18,7 @@ NO_LANE: Final = "none"
 # So many time series at most: of a model's features, of its classes, of releases in one worker.
 MOST_COLUMNS: Final = 100
 MOST_CLASSES: Final = 50
-MOST_RELEASES: Final = 16
+MOST_RELEASES: Final = 50
 OTHER: Final = "(other)"  # shares one series among all that are beyond
 SHADOW: Final = "shadow"
 NAMED: Final = "named"  # the lane of what callers ask of a release by its id

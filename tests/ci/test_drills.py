@@ -23,6 +23,7 @@ from towpath_ci.drills.forged_approval import ForgedApproval
 from towpath_ci.drills.harmful_release import HarmfulRelease
 from towpath_ci.drills.leaky_model import LeakyModel
 from towpath_ci.drills.missing_evidence import MissingEvidence
+from towpath_ci.drills.moved_traffic import MovedTraffic
 from towpath_ci.drills.shortened_ledger import ShortenedLedger
 from towpath_ci.drills.silent_service import SilentService
 from towpath_ci.drills.stage import Stage
@@ -35,6 +36,7 @@ from towpath_ci.main import app
 from towpath_ci.verbs import drill as verb
 from towpath_flows.data.rules import RULES, Measure
 from towpath_flows.evaluation import gates
+from towpath_flows.monitoring import traffic
 from towpath_gitops.delivery import audit, guard, reconcile, registry
 from towpath_gitops.delivery.windows import Judgement
 from towpath_gitops.errors import DrillError, NotFoundError
@@ -152,6 +154,11 @@ def open_guard(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(guard, "judge", lambda *_: fine)
 
 
+def open_monitor(patch: pytest.MonkeyPatch) -> None:
+    """Compare no column of the traffic."""
+    patch.setattr(traffic, "compare", nobody)
+
+
 @pytest.mark.parametrize(
     ("drill", "mutate"),
     [
@@ -173,6 +180,7 @@ def open_guard(patch: pytest.MonkeyPatch) -> None:
         (ShortenedLedger, open_witnesses),
         (SilentService, open_guard),
         (HarmfulRelease, open_guard),
+        (MovedTraffic, open_monitor),
     ],
     ids=lambda value: value.__name__,
 )

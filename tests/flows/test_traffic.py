@@ -31,6 +31,7 @@ from towpath_gitops.repository import Repository
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 Remember = Callable[..., Path]
+WAIT_S = 60
 
 
 @pytest.fixture
@@ -72,6 +73,7 @@ def remember(published: Project, exported: Exported, splits: Splits, release: Re
         writer.start()
         writer.offer([Noted(name, lane, asked, values, None, name, at.timestamp(), 0.1, 1, sampled=True)])
         writer.close()
+        writer._thread.join(WAIT_S)  # it gives up sooner, which a busy machine may need
         return folder
 
     return write

@@ -77,7 +77,9 @@ class Traffic:
     @property
     def words(self) -> str:
         """The finding in one sentence."""
-        remembered = f"The service remembers {self.rows:,} rows of {self.requests:,} requests"
+        remembered = (
+            f"The service remembers {self.rows:,} rows of {self.requests:,} request{'' if self.requests == 1 else 's'}"
+        )
         if not self.columns:
             return f"{remembered}: too few to tell whether its traffic has drifted"
         names = ", ".join(column.column for column in self.drifted[:5])
