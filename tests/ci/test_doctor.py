@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from towpath_ci.doctor import CHECKS, files, machine, repository, services
-from towpath_ci.doctor.base import Check, Finding, State, diagnose
+from towpath_ci.doctor.base import Absent, Check, Finding, State, diagnose
 
 BROKEN = "gitops/environments/staging/canal.yaml"
 
@@ -78,6 +78,17 @@ def test_missing_libraries_are_named() -> None:
     assert machine.ServingLibraries.check(frozenset({"msgspec", "numpy"})) == (
         "not installed: bentoml, onnxruntime, prometheus_client"
     )
+
+
+def test_missing_container_tools_are_named_and_matter_where_images_are_asked_for() -> None:
+    """One builder is enough; what is missing is always said, and a warning only where the policy wants images."""
+    check = machine.ContainerTools.check
+    assert check(frozenset({"podman", "skopeo"}), asks_for_images=True) is True
+    asked = check(frozenset({"docker"}), asks_for_images=True)
+    assert asked == "not on the PATH: skopeo"
+    unasked = check(frozenset(), asks_for_images=False)
+    assert isinstance(unasked, Absent)
+    assert "none of buildah, podman, docker; skopeo" in unasked
 
 
 def test_a_remote_that_does_not_answer_is_not_one(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def licences(distribution: metadata.Distribution) -> list[License]:
     only as that, the others ("BSD License" may be any of four) by their own words.
     """
     fields = distribution.metadata
-    words = (fields["License-Expression"] or fields["License"] or "").strip()
+    declared = (*(fields.get_all("License-Expression") or ()), *(fields.get_all("License") or ()), "")
+    words = declared[0].strip()
     short = [words] if words and len(words) <= _LONGEST_LICENCE and "\n" not in words else []
     classified = [line.split(" :: ")[2:] for line in fields.get_all("Classifier") or () if line.startswith(_CLASSIFIER)]
     named = [_UNAMBIGUOUS.get(name, name) for (name,) in filter(None, classified)]

@@ -17,6 +17,7 @@ CHECKS: Final[tuple[type[Check], ...]] = (
     machine.TrainingLibraries,
     machine.ServingLibraries,
     machine.RegistryLibrary,
+    machine.ContainerTools,
     repository.InsideRepository,
     repository.Identity,
     repository.HasCommit,

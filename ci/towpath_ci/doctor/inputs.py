@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Final
 
+from towpath_bento.image.tools import BUILDERS, MOVER
 from towpath_ci.doctor.base import Absent, Inputs
 from towpath_ci.workspace import Workspace
 from towpath_gitops import layout
@@ -46,6 +48,8 @@ def gather(start: Path) -> Inputs:
         "python": python_version,
         "installed": libraries,
         "git": lambda: git,
+        "programs": programs,
+        "asks_for_images": lambda: _asks_for_images(_policy(_model_root(root()))),
         "environ": lambda: dict(os.environ),
         "root": root,
         "model_root": lambda: _model_root(root()),
@@ -96,6 +100,15 @@ def python_version() -> tuple[int, ...]:
 def libraries() -> frozenset[str]:
     """Return the import names, of those that any job needs, that are installed; nothing is imported."""
     return frozenset(name for name in TRAINING | SERVING | REGISTRY if find_spec(name) is not None)
+
+
+def programs() -> frozenset[str]:
+    """Return the programs, of those that build and move images, that are on the PATH."""
+    return frozenset(name for name in (*BUILDERS, MOVER) if which(name) is not None)
+
+
+def _asks_for_images(policy: Policy | None) -> bool:
+    return policy is not None and any(each.image == "required" for each in policy.environments)
 
 
 def run_git(folder: Path, *arguments: str) -> str | None:

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from towpath_ci.doctor.base import Check, Finding, State
+from towpath_bento.image.tools import BUILDERS, MOVER
+from towpath_ci.doctor.base import Absent, Check, Finding, State
 from towpath_ci.doctor.inputs import REGISTRY, SERVING, TRAINING, Git
 
 OLDEST_GIT: Final = (2, 31)
@@ -85,6 +86,23 @@ class RegistryLibrary(Check):
     def check(installed: frozenset[str]) -> Finding:
         """Releases live in MLflow's model registry; mlflow-skinny with SQLAlchemy is enough to read it."""
         return _lacks(REGISTRY - installed)
+
+
+class ContainerTools(Check):
+    """Images can be built and moved here."""
+
+    gravity = State.WARN
+    mend = "sudo apt-get install buildah skopeo"
+
+    @staticmethod
+    def check(programs: frozenset[str], asks_for_images: bool) -> Finding:  # noqa: FBT001 (an input, given by name)
+        """`towpath image` builds with buildah, podman or docker, and moves with skopeo."""
+        builders = () if programs & set(BUILDERS) else (f"none of {', '.join(BUILDERS)}",)
+        missing = (*builders, *({MOVER} - programs))
+        if not missing:
+            return True
+        told = f"not on the PATH: {'; '.join(missing)}"
+        return told if asks_for_images else Absent(f"{told}. No environment of the policy asks for an image")
 
 
 def _lacks(missing: frozenset[str]) -> Finding:
