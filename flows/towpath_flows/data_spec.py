@@ -23,6 +23,7 @@ from towpath_flows.units import EnvironmentName, Moment, Share
 from towpath_gitops.records.base import Duration, Name, Record
 
 RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+FeatureName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(@v\d+)?:[A-Za-z_]\w*$")]
 TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 PositiveShare = Annotated[Share, Field(gt=0)]
 _UNITS: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -100,6 +101,29 @@ class DuckdbSource(Record):
     )
 
 
+class FeastSource(Record):
+    """Rows of a file, to each of which a Feast repository adds the features as they were known at its time."""
+
+    feast: RelativePath = Field(description="folder of feature_store.yaml, from the repository's root")
+    rows: RelativePath = Field(description="file, or folder of files, with entity keys, time, target and other columns")
+    features: Annotated[tuple[FeatureName, ...], Field(min_length=1)] | None = Field(
+        default=None, description="what is added, each as view:feature"
+    )
+    service: Name | None = Field(default=None, description="a feature service of the repository, instead of features")
+    python: RelativePath | None = Field(
+        default=None,
+        description="interpreter of an environment with Feast, from the repository's root; TOWPATH_FEAST_PYTHON names "
+        "another one; default: this one",
+    )
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if (self.features is None) == (self.service is None):
+            message = "give either features or service: what is added to the rows?"
+            raise ValueError(message)
+        return self
+
+
 def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -111,14 +135,15 @@ def _has_password(url: str) -> bool:
 
 def _kind_of_source(value: Any) -> str:  # noqa: ANN401 (pydantic hands over whatever the file holds)
     has = value.__contains__ if isinstance(value, Mapping) else lambda field: hasattr(value, field)
-    return next((kind for kind in ("s3", "sql", "duckdb") if has(kind)), "file")
+    return next((kind for kind in ("s3", "sql", "duckdb", "feast") if has(kind)), "file")
 
 
 TrainSource = Annotated[
     Annotated[FileSource, Tag("file")]
     | Annotated[S3Source, Tag("s3")]
     | Annotated[SqlSource, Tag("sql")]
-    | Annotated[DuckdbSource, Tag("duckdb")],
+    | Annotated[DuckdbSource, Tag("duckdb")]
+    | Annotated[FeastSource, Tag("feast")],
     Discriminator(_kind_of_source),
 ]
 

@@ -11,7 +11,7 @@ from towpath_gitops.records.parsing import dump_yaml
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "training.md"
-PAGES = (PAGE, ROOT / "docs" / "dask.md")
+PAGES = (PAGE, ROOT / "docs" / "dask.md", ROOT / "docs" / "feast.md")
 MINIMAL = {
     "name": "flights",
     "target": "late",

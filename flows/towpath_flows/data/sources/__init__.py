@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from towpath_flows.data.coercion import kind_of, replaced
-from towpath_flows.data.sources import duckdb, files, s3, sql
+from towpath_flows.data.sources import duckdb, feast, files, s3, sql
 from towpath_flows.data.sources.base import Input, Part, Request, Source, Table, digest_frame
 from towpath_flows.data_spec import Data, FileSource, Window
 from towpath_flows.project import Project
@@ -23,7 +23,7 @@ from towpath_gitops.errors import DataContractError, InvalidFileError
 __all__ = ["SOURCES", "Input", "Source", "Table", "digest_frame", "exact_window", "load", "read_whole"]
 
 # The key under `data.train` in model.yaml → the module that reads it.
-SOURCES: Final[dict[str, Source]] = {"file": files, "s3": s3, "sql": sql, "duckdb": duckdb}
+SOURCES: Final[dict[str, Source]] = {"file": files, "s3": s3, "sql": sql, "duckdb": duckdb, "feast": feast}
 
 
 def load(project: Project, *, since: datetime | None = None, until: datetime | None = None) -> Table:
