@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from towpath_flows.evaluation.load import Driven, assess_load, figures_of
+from towpath_bento.load.plan import Driven
+from towpath_flows.evaluation.load import assess_load, figures_of
 from towpath_flows.spec import ServeSpec
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.figures import Measured
@@ -22,7 +23,7 @@ DIGEST = "sha256:" + "a" * 64
 CHAMPION = "sha256:" + "c" * 64
 SERVE = ServeSpec.model_validate({"p99": "50ms", "rate": "200/s", "errors": "0.1%", "load": {"margin": "10%"}})
 SENT = Sent(source="the reference sample", digest=DIGEST, bodies=10, rows=12, missing=0.1, arrivals="poisson")
-SETTING = Setting(rate=200, users=8, paced_s=3, full_s=2, workers=1, cpus=2, sent=SENT)
+SETTING = Setting(rounds=5, rate=200, users=8, paced_s=3, full_s=2, workers=1, cpus=2, sent=SENT)
 P95, RATE = "p95 ≤ champion + 10%", "rate ≥ champion ÷ 1.1"
 
 factors = st.lists(st.floats(0.8, 1.25), min_size=3, max_size=3)
@@ -42,18 +43,23 @@ def turn(slowness: float, **fields: Any) -> Turn:  # noqa: ANN401 (as above)
     return Turn(paced=stretch(2 * slowness, 200, **fields), full=stretch(8 * slowness, 1000 / slowness, **fields))
 
 
+def taking(rounds: int) -> Setting:
+    """Return the setting of so many rounds."""
+    return SETTING.model_copy(update={"rounds": rounds})
+
+
 def driven(rounds: Sequence[Sequence[float]], slower: float = 1.0, **fields: Any) -> Driven:  # noqa: ANN401 (as above)
     """Return rounds in which the challenger is `slower`, each service shaken by factors of its own."""
     made = [
         Round(challenger=turn(slower * each[0], **fields), champion=turn(each[1]), twin=turn(each[2]))
         for each in rounds
     ]
-    return Driven(SETTING, tuple(made), {"challenger": 100_000_000})
+    return Driven(setting=taking(len(made)), rounds=tuple(made), memory_bytes={"challenger": 100_000_000})
 
 
 def alone(count: int, slowness: float = 1.0, **fields: Any) -> Driven:  # noqa: ANN401 (as above)
     """Return equal rounds of a challenger without a champion."""
-    return Driven(SETTING, tuple(Round(challenger=turn(slowness, **fields)) for _ in range(count)), {})
+    return Driven(setting=taking(count), rounds=tuple(Round(challenger=turn(slowness, **fields)) for _ in range(count)))
 
 
 def evidence(run: Driven) -> Evidence:

@@ -6,12 +6,12 @@ an interval that few rounds make narrow by luck is widened to how far the champi
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
+from towpath_bento.load.plan import Driven
 from towpath_flows.evaluation.assessment import Assessment
 from towpath_flows.evaluation.bootstrap import Estimate, estimates
 from towpath_flows.evaluation.metrics import Floats, Prepared
@@ -26,25 +26,14 @@ from towpath_gitops.records.load import (
     Limits,
     LoadFigures,
     Measure,
-    Round,
     Served,
-    Setting,
     Turn,
+    driver_share,
     failed,
 )
 from towpath_gitops.records.load_gates import judged
 
 COMPARED: Final[tuple[Measure, ...]] = ("p95_ms", "rate", "cpu_s_per_million")
-
-
-@dataclass(frozen=True)
-class Driven:
-    """What driving the services gave: how they were driven, the rounds, and how much memory they held afterwards."""
-
-    setting: Setting
-    rounds: tuple[Round, ...]
-    memory_bytes: Mapping[str, int | None]  # by name: challenger, champion
-    report: str | None = None  # digest of Locust's own report
 
 
 def limits_of(serve: ServeSpec) -> Limits:
@@ -76,6 +65,7 @@ def figures_of(driven: Driven, serve: ServeSpec, *, seed: int = 0) -> LoadFigure
         challenger=_served(challenger, 1, driven.memory_bytes.get("challenger"), seed),
         champion=_served(_woven(first, second), 2, driven.memory_bytes.get("champion"), seed) if first else None,
         against=tuple(_against(name, challenger, first, second, seed) for name in COMPARED) if first else (),
+        driver_share=driver_share([*challenger, *first, *second]),
         price=serve.cpu_hour,
         report=driven.report,
     )

@@ -185,6 +185,12 @@ class Registry:
         with self._asking("Writing evidence to"):
             self.client.log_text(run, text, f"{EVIDENCE_PATH}/{evidence.kind}.json")
 
+    def publish_report(self, release: Release, kind: Kind, page: bytes) -> None:
+        """Keep a page in HTML beside the evidence of a kind; a later one replaces the earlier."""
+        run = self._version(release).run_id
+        with self._asking("Writing a report to"):
+            self.client.log_text(run, page.decode(), f"{EVIDENCE_PATH}/{kind}.html")
+
     def metrics(self, release: Release) -> dict[str, float]:
         """Return what the training of a release logged: `test_<metric>` with `_low` and `_high`, and its cost."""
         run = self._version(release).run_id

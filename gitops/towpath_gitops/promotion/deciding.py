@@ -13,6 +13,7 @@ from towpath_gitops.promotion.decision import (
     Decision,
     Differences,
     Gate,
+    Loaded,
     Named,
     Rows,
     Step,
@@ -22,6 +23,7 @@ from towpath_gitops.records.base import Image, short
 from towpath_gitops.records.deployment import ChangeType, Deployment, PinnedRelease
 from towpath_gitops.records.evidence import Kind
 from towpath_gitops.records.figures import ComparisonFigures, DataFigures, EvaluationFigures, find
+from towpath_gitops.records.load import LoadFigures
 from towpath_gitops.records.release import Release
 
 MOST_STEPS: Final = 20
@@ -57,6 +59,7 @@ def decide(before: Deployment, after: Deployment, known: Inputs) -> Decision:
         gates=tuple(_gates(known)) if known.brings else (),
         compared=_compared(known, old),
         evaluation=find(known.evidence, Kind.EVALUATION, EvaluationFigures),
+        load=_loaded(known),
         differences=differences(old, new, known.steps) if moves else None,
         data=_data(known, old) if moves else None,
         upstream=known.upstream,
@@ -131,14 +134,24 @@ def _compared(known: Inputs, old: Release | None) -> Compared | None:
     if figures is None:
         return None
     rival = known.evidence[Kind.COMPARISON].champion
-    present = known.champion
-    named = Named(id=rival, semver=present.semver if present and present.id == rival else "?") if rival else None
     return Compared(
-        champion=named,
+        champion=_named(known, rival),
         served_in=known.served_in,
         is_replaced=rival is not None and old is not None and old.id == rival,
         figures=figures,
     )
+
+
+def _loaded(known: Inputs) -> Loaded | None:
+    figures = find(known.evidence, Kind.LOAD, LoadFigures)
+    if figures is None:
+        return None
+    return Loaded(champion=_named(known, known.evidence[Kind.LOAD].champion), figures=figures.summary)
+
+
+def _named(known: Inputs, rival: str | None) -> Named | None:
+    present = known.champion
+    return Named(id=rival, semver=present.semver if present and present.id == rival else "?") if rival else None
 
 
 def _data(known: Inputs, old: Release | None) -> Data:

@@ -13,6 +13,7 @@ from towpath_gitops.records.deployment import ChangeType, Experiment, PinnedRele
 from towpath_gitops.records.evidence import Kind, Verdict
 from towpath_gitops.records.figures import ComparisonFigures, DataFigures, EvaluationFigures
 from towpath_gitops.records.image import ImageRecord
+from towpath_gitops.records.load import LoadSummary
 
 
 class Gate(Record):
@@ -46,6 +47,13 @@ class Compared(Record):
     served_in: Name = Field(description="the last environment")
     is_replaced: bool = Field(description="the champion is the release that this change replaces")
     figures: ComparisonFigures
+
+
+class Loaded(Record):
+    """What the release did under load, beside the champion of that day."""
+
+    champion: Named | None = Field(description="who served beside it; null when there was nobody")
+    figures: LoadSummary
 
 
 class Step(Record):
@@ -134,6 +142,7 @@ class Decision(Record):
     gates: tuple[Gate, ...] = Field(description="of each kind of evidence")
     compared: Compared | None = Field(description="null where no evidence is asked for")
     evaluation: EvaluationFigures | None
+    load: Loaded | None = Field(default=None, description="null where it was not put under load")
     differences: Differences | None = Field(description="null where the release stays")
     data: Data | None
     upstream: Upstream | None = Field(description="null in the first environment, and where it is skipped")

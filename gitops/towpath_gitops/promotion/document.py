@@ -6,6 +6,8 @@ from typing import Final
 
 from towpath_gitops.promotion import wording
 from towpath_gitops.promotion.decision import Compared, Data, Decision, Gate, Rows, Upstream
+from towpath_gitops.promotion.loading import LOAD, loads
+from towpath_gitops.promotion.loading import setting as setting_of_load
 from towpath_gitops.promotion.markdown import bullets, code, folded, heading, image, link, table, text
 from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import ChangeType
@@ -23,7 +25,7 @@ from towpath_gitops.records.figures import (
 MARKS: Final = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.ERROR: "❌", Verdict.INCONCLUSIVE: "⏸️"}
 _WORST: Final = 8  # segments in the table; the picture shows more
 
-_IN_SIGHT: Final = {Kind.EVALUATION, Kind.COMPARISON}
+_IN_SIGHT: Final = {Kind.EVALUATION, Kind.COMPARISON, Kind.LOAD}
 _GATES: Final = ("", "evidence", "gate", "measured", "interval", "limit", "finding")
 
 Section = Callable[[Decision], Iterator[str]]
@@ -250,6 +252,16 @@ _COSTS: Final[Sequence[tuple[str, Callable[[Footprint, Price | None], str]]]] = 
 )
 
 
+def _load(decision: Decision) -> Iterator[str]:
+    if decision.load is None:
+        return
+    found, champion = decision.load.figures, decision.load.champion
+    yield heading("Under load")
+    yield text(f"{setting_of_load(found)}{f' The champion was {champion.words}.' if champion else ''}")
+    yield from _picture(decision, "load.svg")
+    yield table(LOAD, loads(found), right=(1, 2, 3, 4, 5))
+
+
 # --- what changed, and what was before ----------------------------------------------------------------------------
 
 
@@ -374,6 +386,7 @@ SECTIONS: Final[Sequence[Section]] = (
     _experiment,
     _comparison,
     _cost,
+    _load,
     _gates,
     _changes,
     _blocked,

@@ -19,6 +19,7 @@ from towpath_gitops.records.base import Name, Record, format_duration, short
 from towpath_gitops.records.deployment import ChangeType, Deployment
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict
 from towpath_gitops.records.image import ImageRecord, carries, digest_in
+from towpath_gitops.records.load_gates import contradictions
 from towpath_gitops.records.policy import Environment, Policy
 from towpath_gitops.records.release import Release
 
@@ -247,7 +248,12 @@ def _evidence(case: Case) -> Iterator[Requirement]:
             mend = f"Missing evidence is never a pass: {again(kind)}."
             yield missing("evidence_missing", f"There is no {kind} evidence for {case.release}", mend)
             continue
-        faults = [*_bound(case, kind, evidence), *_green(kind, evidence), *_fresh(case, kind, evidence, lifetime)]
+        faults = [
+            *_bound(case, kind, evidence),
+            *_consistent(kind, evidence),
+            *_green(kind, evidence),
+            *_fresh(case, kind, evidence, lifetime),
+        ]
         yield from faults
         if not faults:
             until = evidence.created + lifetime
@@ -277,6 +283,14 @@ def _bound(case: Case, kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
         )
 
 
+def _consistent(kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
+    """Ask that evidence that can be judged again says what its own figures give."""
+    contradiction = next(contradictions(evidence), None) if kind is Kind.LOAD and evidence.kind is kind else None
+    if contradiction is not None:
+        what = f"The {kind} evidence contradicts itself: {contradiction}"
+        yield missing("evidence_figures", what, f"Measure it: {again(kind)}.")
+
+
 def _green(kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
     if not evidence.findings:
         yield missing("evidence_verdict", f"The {kind} evidence holds no finding", f"{again(kind)}.")
@@ -286,8 +300,14 @@ def _green(kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
             yield missing(
                 "evidence_verdict",
                 f"{kind}: {finding.gate}: {finding.verdict}: {finding.message.rstrip('.')}",
-                more or "Mend the model or its data, then train again.",
+                more or _remedy(kind, finding.verdict),
             )
+
+
+def _remedy(kind: Kind, verdict: Verdict) -> str:
+    if kind is Kind.LOAD and verdict is Verdict.INCONCLUSIVE:
+        return f"Measure it in more rounds: {again(kind)} --rounds NUMBER."
+    return "Mend the model or its data, then train again."
 
 
 def _fresh(case: Case, kind: Kind, evidence: Evidence, lifetime: timedelta) -> Iterator[Requirement]:
@@ -307,17 +327,22 @@ def _fresh(case: Case, kind: Kind, evidence: Evidence, lifetime: timedelta) -> I
 
 
 def _champion(case: Case) -> Iterator[Requirement]:
-    evidence = case.evidence.get(Kind.COMPARISON)
-    if evidence is None or case.demands is None or Kind.COMPARISON not in case.demands.evidence:
-        return
+    """Ask that whom the release was compared with, or drove beside, is still the champion."""
+    for kind, done in ((Kind.COMPARISON, "was compared with"), (Kind.LOAD, "was loaded beside")):
+        evidence = case.evidence.get(kind)
+        if evidence is not None and case.demands is not None and kind in case.demands.evidence:
+            yield _still_champion(case, kind, done, evidence)
+
+
+def _still_champion(case: Case, kind: Kind, done: str, evidence: Evidence) -> Requirement:
     last = case.policy.last.name
-    if evidence.champion == case.champion:
-        yield met("champion", f"It was compared with what {last} declares now: {_name(case.champion)}")
-        return
-    yield missing(
+    alone = kind is Kind.LOAD and case.champion == case.release.id  # nobody is driven beside itself
+    if evidence.champion == case.champion or (alone and evidence.champion is None):
+        return met("champion", f"It {done} what {last} declares now: {_name(evidence.champion)}")
+    return missing(
         "champion",
-        f"It was compared with {_name(evidence.champion)}, but {last} now declares {_name(case.champion)}",
-        f"Compare it with that: {again(Kind.COMPARISON)}.",
+        f"It {done} {_name(evidence.champion)}, but {last} now declares {_name(case.champion)}",
+        f"Compare it with that: {again(kind)}.",
     )
 
 
@@ -367,7 +392,11 @@ RULES: Final[Mapping[ChangeType, tuple[Rule, ...]]] = {
 
 def again(kind: Kind) -> str:
     """Return the command that makes evidence of a kind, where RELEASE stands for one."""
-    commands = {Kind.COMPARISON: "towpath compare RELEASE", Kind.VERIFICATION: "towpath reconcile"}
+    commands = {
+        Kind.COMPARISON: "towpath compare RELEASE",
+        Kind.LOAD: "towpath load RELEASE",
+        Kind.VERIFICATION: "towpath reconcile",
+    }
     return commands.get(kind, "towpath train")
 
 

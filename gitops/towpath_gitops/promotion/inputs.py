@@ -11,6 +11,7 @@ from towpath_gitops.records.base import Record
 from towpath_gitops.records.evidence import Evidence, Kind
 from towpath_gitops.records.figures import BehaviourFigures, ComparisonFigures, DataFigures, EvaluationFigures, read
 from towpath_gitops.records.image import ImageRecord
+from towpath_gitops.records.load import LoadFigures
 from towpath_gitops.records.release import Release
 
 # The kinds whose figures the document shows beside their findings.
@@ -19,6 +20,7 @@ FIGURES: Final[Mapping[Kind, type[Record]]] = {
     Kind.EVALUATION: EvaluationFigures,
     Kind.COMPARISON: ComparisonFigures,
     Kind.BEHAVIOUR: BehaviourFigures,
+    Kind.LOAD: LoadFigures,
 }
 
 

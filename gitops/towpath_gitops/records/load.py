@@ -88,6 +88,7 @@ class Sent(Record):
 class Setting(Record):
     """How the services were driven."""
 
+    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
     shape: Shape = "steady"
     rate: Positive = Field(description="requests a second that came in a paced stretch")
     users: PositiveInt = Field(description="connections")
@@ -133,17 +134,25 @@ class Against(Record):
         return max(abs(math.log(self.noise.low)), abs(math.log(self.noise.high)))
 
 
-class LoadFigures(Record):
-    """`details` of load evidence."""
+class LoadSummary(Record):
+    """What a load test found, without its rounds."""
 
     setting: Setting
     limits: Limits
-    rounds: Annotated[tuple[Round, ...], Field(min_length=1, max_length=MOST_ROUNDS)]
     challenger: Served
     champion: Served | None = Field(default=None, description="both its runs together; null where there is nobody")
     against: Annotated[tuple[Against, ...], Field(max_length=5)] = ()
+    driver_share: NonNegative = Field(
+        description="of one processor that the driver took in full stretches; near 1 it, too, limits the throughput"
+    )
     price: Price | None = Field(default=None, description="of a CPU hour; null when the owner states none")
     report: Digest | None = Field(default=None, description="of Locust's own report in HTML, kept in the registry")
+
+
+class LoadFigures(LoadSummary):
+    """`details` of load evidence."""
+
+    rounds: Annotated[tuple[Round, ...], Field(min_length=1, max_length=MOST_ROUNDS)]
 
     @model_validator(mode="after")
     def _follow_from_the_rounds(self) -> Self:
@@ -163,10 +172,9 @@ class LoadFigures(Record):
         return tuple(turn for each in self.rounds for turn in (each.champion, each.twin) if turn is not None)
 
     @property
-    def driver_share(self) -> float:
-        """The share of one processor that the driver took in full stretches; near 1 it, too, limits the throughput."""
-        full = [turn.full for turn in (*self.turns, *self.champions)]
-        return sum(each.driver_cpu_s for each in full) / sum(each.seconds for each in full)
+    def summary(self) -> LoadSummary:
+        """What it found, without the rounds."""
+        return LoadSummary(**{name: getattr(self, name) for name in LoadSummary.model_fields})
 
 
 # --- what follows from turns --------------------------------------------------------------------------------------
@@ -206,12 +214,23 @@ def failed(turns: Sequence[Turn]) -> tuple[int, int]:
     return sum(each.errors for each in stretches), sum(each.requests for each in stretches)
 
 
+def driver_share(turns: Sequence[Turn]) -> float:
+    """Return which share of one processor the driver took while connections asked as fast as they could."""
+    full = [turn.full for turn in turns]
+    return math.fsum(each.driver_cpu_s for each in full) / math.fsum(each.seconds for each in full)
+
+
 def _contradictions(figures: LoadFigures) -> Iterator[str]:
     """Say in which figures a summary is not what its rounds give."""
+    if figures.setting.rounds != len(figures.rounds):
+        yield f"it is said to have {figures.setting.rounds} rounds, and has {len(figures.rounds)}"
+        return
     paired = [each.champion is not None for each in figures.rounds]
     if any(paired) != all(paired) or any(paired) != (figures.champion is not None):
         yield "the champion is in all rounds and in the summary, or in none"
         return
+    if not math.isclose(figures.driver_share, driver_share((*figures.turns, *figures.champions)), rel_tol=_ALIKE):
+        yield "the driver's share of a processor is not what its rounds give"
     yield from _unlike("challenger", figures.challenger, figures.turns)
     if figures.champion is not None:
         yield from _unlike("champion", figures.champion, figures.champions)

@@ -26,6 +26,7 @@ from towpath_gitops.records.deployment import ChangeType, edited, parse_deployme
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict, gate_digest
 from towpath_gitops.records.figures import ComparisonFigures
 from towpath_gitops.records.image import ImageRecord
+from towpath_gitops.records.load import LoadFigures
 from towpath_gitops.records.parsing import load_yaml
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
@@ -319,6 +320,12 @@ class World:
         self.ada.fetch()
         path = layout.environment_path(environment, "flights")
         return parse_deployment(self.ada.read(self.ada.main(), path) or "", source=path).declared
+
+
+@pytest.fixture
+def loaded() -> LoadFigures:
+    """Return what a load test found, with everything in it: two services that were really driven."""
+    return LoadFigures.model_validate_json((Path(__file__).parent / "load.json").read_bytes())
 
 
 @pytest.fixture

@@ -20,10 +20,13 @@ from towpath_gitops.promotion.decision import Decision, Link, Named, Picture, St
 from towpath_gitops.promotion.document import markdown
 from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.inputs import Inputs
+from towpath_gitops.promotion.loading import loads, setting
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.figures import ComparisonFigures
+from towpath_gitops.records.load import LoadFigures
+from towpath_gitops.records.load_gates import judged
 from towpath_gitops.records.release import Release
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -136,6 +139,26 @@ def test_it_shows_gates_figures_and_digests(compared: ComparisonFigures) -> None
         "It needs 1 approval of an owner",
     ):
         assert line in page
+
+
+def test_a_load_test_is_shown_with_intervals_noise_and_cost(compared: ComparisonFigures, loaded: LoadFigures) -> None:
+    """Both services, their ratio, how far the champion is from itself, and what was not compared for want of one."""
+    load = _evidence(Kind.LOAD, champion=OLD.id, details=loaded.plain(), findings=judged(loaded))
+    known = _known(compared).evidence
+    page = markdown(_decide(compared, evidence={**known, Kind.LOAD: load}))
+    for line in (
+        "## Under load",
+        "Champion, champion again and challenger served on one machine with 2 processors.",
+        "| 95% within | 9.90 ms (9.14 ms to 10.87 ms) | 9.10 ms (8.44 ms to 9.77 ms) | 0.920 | 0.727 to 1.163 |",
+        "| good answers a second, at most | 1,138 (941 to 1,346) | 1,012 (874 to 1,101) | 0.890 | 0.659 to 1.161 |",
+        "| cost of a million predictions | 0.0024 USD",
+        "The champion was 1.0.0 (",
+        "| ✅ | load | p95 ≤ champion + 400% |",
+    ):
+        assert line in page
+    alone = loaded.summary.model_copy(update={"champion": None, "against": ()})
+    assert "There was no champion to compare it with" in setting(alone)
+    assert [row[1] for row in loads(alone)] == [""] * len(loads(alone))
 
 
 def test_a_regression_says_what_counts_as_a_flip(compared: ComparisonFigures) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,8 @@ from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, Hold, PinnedRelease
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.image import ImageRecord
+from towpath_gitops.records.load import LoadFigures, driver_share
+from towpath_gitops.records.load_gates import judged
 from towpath_gitops.records.policy import HotfixLane, Policy
 from towpath_gitops.records.release import Release
 
@@ -36,6 +39,11 @@ def _release(version: int) -> Release:
 
 
 OLD, NEW = _release(1), _release(2)
+# Figures of two services that were really driven, and what they give without a champion.
+FIGURES = LoadFigures.model_validate_json((Path(__file__).parent / "load.json").read_bytes())
+_BARE = [{"challenger": each.challenger.plain()} for each in FIGURES.rounds]
+_SHARE = {"driver_share": driver_share(FIGURES.turns)}
+ALONE = LoadFigures.model_validate(FIGURES.plain() | {"rounds": _BARE, "champion": None, "against": []} | _SHARE)
 POLICY = Policy.model_validate(
     {
         "apiVersion": "towpath/v1",
@@ -65,7 +73,8 @@ def _evidence(kind: Kind, **fields: object) -> Evidence:
     finding = Finding(gate="roc_auc ≥ 0.68", verdict=Verdict.PASS, message="It is 0.71")
     values = {"kind": kind, "model": "flights", "release": NEW.id, "gates": LOAD if kind is Kind.LOAD else GATES}
     values |= {"created": NOW - timedelta(hours=1), "findings": (finding,)}
-    values |= {"champion": OLD.id} if kind is Kind.COMPARISON else {}
+    values |= {"champion": OLD.id} if kind in {Kind.COMPARISON, Kind.LOAD} else {}
+    values |= {"findings": judged(FIGURES), "details": FIGURES.plain()} if kind is Kind.LOAD else {}
     return Evidence.model_validate(values | fields)
 
 
@@ -113,6 +122,17 @@ def _without(kind: Kind) -> Case:
 
 def _finding(verdict: Verdict, **fields: object) -> Finding:
     return Finding(gate="roc_auc ≥ 0.68", verdict=verdict, message="It is 0.41", **fields)
+
+
+def _load(figures: LoadFigures) -> dict[str, object]:
+    """Return the fields of load evidence with these figures."""
+    return {"findings": judged(figures), "details": figures.plain()}
+
+
+def _strict(figures: LoadFigures) -> LoadFigures:
+    """Return figures that are inconclusive by one gate: p99 may not exceed what was measured."""
+    limits = figures.limits.model_copy(update={"p99_ms": figures.challenger.p99_ms.value})
+    return LoadFigures.model_validate(figures.plain() | {"limits": limits.plain()})
 
 
 def _one(case: Case) -> Reason:
@@ -167,8 +187,13 @@ FAULTS: list[tuple[str, Callable[[], Case], str]] = [
     ("evidence_expired", lambda: _with(Kind.EVALUATION, created=NOW - timedelta(days=7, seconds=1)), "good for 7d"),
     ("evidence_expired", lambda: _with(Kind.LOAD, created=NOW - timedelta(days=2)), "good for 1d"),
     ("evidence_future", lambda: _with(Kind.EVALUATION, created=NOW + timedelta(minutes=2)), "in the future"),
-    ("champion", lambda: _case(champion=None), "now declares nothing"),
+    ("champion", lambda: _with(Kind.COMPARISON, champion=NEW.id), "now declares"),
     ("champion", lambda: _with(Kind.COMPARISON, champion=None), "compared with nothing"),
+    ("champion", lambda: _with(Kind.LOAD, champion=NEW.id), "loaded beside"),
+    ("champion", lambda: _with(Kind.LOAD, champion=None, **_load(ALONE)), "loaded beside nothing"),
+    ("evidence_figures", lambda: _with(Kind.LOAD, champion=OLD.id, findings=judged(FIGURES)[1:]), "contradicts itself"),
+    ("evidence_figures", lambda: _with(Kind.LOAD, details={}), "figures"),
+    ("evidence_verdict", lambda: _with(Kind.LOAD, **_load(_strict(FIGURES))), "in more rounds: towpath load RELEASE"),
     ("upstream_verified", lambda: _case(upstream=Upstream(None, None)), "it never was"),
     ("upstream_verified", lambda: _case(upstream=Upstream(Verdict.FAIL, NOW - timedelta(days=1))), "says fail"),
     ("upstream_verified", lambda: _case(upstream=Upstream(Verdict.INCONCLUSIVE, None)), "says inconclusive"),
@@ -211,10 +236,15 @@ def test_all_reasons_are_told_at_once() -> None:
     assert rules == ["compare_and_swap", "blocked", *["evidence_missing"] * 3, "upstream_verified"]
 
 
+def _saying(kind: Kind, verdict: Verdict) -> dict[str, object]:
+    """Return what makes evidence say so; load evidence says what its figures give, or contradicts itself."""
+    return {} if kind is Kind.LOAD and verdict is Verdict.PASS else {"findings": (_finding(verdict),)}
+
+
 @given(st.sets(st.sampled_from([Kind.EVALUATION, Kind.COMPARISON, Kind.LOAD])), st.sampled_from(list(Verdict)))
 def test_nothing_but_complete_green_evidence_passes(kinds: set[Kind], verdict: Verdict) -> None:
     """Whatever is missing and whatever it says: eligible exactly when everything is there and passes."""
-    evidence = {kind: _evidence(kind, findings=(_finding(verdict),)) for kind in kinds}
+    evidence = {kind: _evidence(kind, **_saying(kind, verdict)) for kind in kinds}
     complete = len(kinds) == 3 and verdict is Verdict.PASS
     assert (eligible(_case(evidence=evidence)) == ()) is complete
 

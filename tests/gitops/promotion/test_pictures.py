@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from towpath_gitops.promotion.pictures.canvas import WIDTH, Scale, clean, extent, number, shortened
 from towpath_gitops.promotion.pictures.differences import differences
 from towpath_gitops.promotion.pictures.flips import MOST, flips
+from towpath_gitops.promotion.pictures.load import load
 from towpath_gitops.promotion.pictures.reliability import reliability
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.figures import LARGEST, Bin, Calibration, MetricDifference, Replay, Rivals, Segment
+from towpath_gitops.records.load import LoadFigures
 
 SVG = "{http://www.w3.org/2000/svg}"
 lines = st.text(min_size=1, max_size=60).filter(lambda text: re.fullmatch(r"[^\x00-\x1f\x7f-\x9f]+", text) is not None)
@@ -113,6 +115,15 @@ def test_any_calibration_makes_a_sound_picture(challenger: Calibration, champion
     """One curve or two, empty ones included."""
     _sound(reliability(challenger, champion))
     assert reliability(challenger, champion) == reliability(challenger, champion)
+
+
+def test_a_load_test_makes_a_sound_picture_with_and_without_a_champion(loaded: LoadFigures) -> None:
+    """Ratios beside the noise where there are two, latencies beside their limits where there is one."""
+    words = load(loaded).decode()
+    assert "challenger over champion" in words
+    assert f"{loaded.against[0].ratio.value:.3f}" in words
+    alone = loaded.model_copy(update={"champion": None, "against": ()})
+    assert "Latency under load" in load(alone).decode()
 
 
 def test_better_is_right_whatever_the_metrics_own_direction() -> None:

@@ -19,6 +19,7 @@ from towpath_gitops.promotion.proposal import propose_promotion, propose_rollbac
 from towpath_gitops.promotion.review import merge_reviewed, review
 from towpath_gitops.records.deployment import ChangeType, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict, bundle_digest
+from towpath_gitops.records.load_gates import judged
 
 PATH = layout.environment_path("staging", "flights")
 
@@ -159,15 +160,17 @@ def test_the_document_tells_what_lies_between_and_where_to_look(world: Any) -> N
     assert f"[comparison evidence]({layout.evidence_path(second.short_id, 'comparison')})" in pull.body
 
 
-def test_pictures_are_proposed_with_the_evidence_and_shown(world: Any, compared: Any) -> None:
+def test_pictures_are_proposed_with_the_evidence_and_shown(world: Any, compared: Any, loaded: Any) -> None:
     """Drawn from it, beside it; when the evidence no longer gives one, the next proposal takes it away."""
     first, second = world.register(1), world.register(2)
     world.declare("production", first)
     comparison = world.evidence(second, Kind.COMPARISON, champion=first.id, details=compared.plain())
+    load = world.evidence(second, Kind.LOAD, champion=first.id, details=loaded.plain(), findings=judged(loaded))
     world.store.publish(second, comparison)
+    world.store.publish(second, load)
     pull = _promote(world, second)
     paths = gallery.paths(second)
-    drawn = draw({Kind.COMPARISON: comparison})
+    drawn = draw({Kind.COMPARISON: comparison, Kind.LOAD: load})
     assert {name: world.ada.read_bytes(pull.head, path) for name, path in paths.items()} == drawn
     assert set(drawn) == set(paths)
     for picture in Decision.model_validate_json(pull.data).pictures:
@@ -176,6 +179,7 @@ def test_pictures_are_proposed_with_the_evidence_and_shown(world: Any, compared:
     merge_reviewed(world.desk(), pull.number, now=world.now)
     silent = {"silence": "The champion speaks another language", "footprints": compared.plain()["footprints"]}
     world.store.publish(second, world.evidence(second, Kind.COMPARISON, champion=first.id, details=silent))
+    world.store.publish(second, load.model_copy(update={"details": {}}))
     world.record("staging", second)
     again = _promote(world, second, environment="production")
     assert {name for name, path in paths.items() if world.ada.read_bytes(again.head, path)} == set()

@@ -9,9 +9,11 @@ from xml.etree.ElementTree import fromstring
 
 from towpath_gitops.promotion.pictures.differences import differences
 from towpath_gitops.promotion.pictures.flips import flips
+from towpath_gitops.promotion.pictures.load import load
 from towpath_gitops.promotion.pictures.reliability import reliability
 from towpath_gitops.records.evidence import Evidence, Kind
 from towpath_gitops.records.figures import Calibration, ComparisonFigures, EvaluationFigures, find
+from towpath_gitops.records.load import LoadFigures
 
 Bundle = Mapping[Kind, Evidence]
 
@@ -36,6 +38,11 @@ def _reliability(evidence: Bundle) -> bytes | None:
     return reliability(alone, None) if alone else None
 
 
+def _load(evidence: Bundle) -> bytes | None:
+    found = find(evidence, Kind.LOAD, LoadFigures)
+    return load(found) if found else None
+
+
 def _compared(evidence: Bundle) -> ComparisonFigures | None:
     return find(evidence, Kind.COMPARISON, ComparisonFigures)
 
@@ -53,6 +60,7 @@ PICTURES: Final[Mapping[str, Callable[[Bundle], bytes | None]]] = {
     "differences.svg": _differences,
     "flips.svg": _flips,
     "reliability.svg": _reliability,
+    "load.svg": _load,
 }
 
 
