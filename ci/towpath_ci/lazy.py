@@ -21,6 +21,7 @@ EXTRAS: Final[dict[str, str]] = {
     "cyclonedx": "bento",
     "jwt": "oidc",
     "lightgbm": "flows",
+    "locust": "load",
     "matplotlib": "flows",
     "mlflow": "registry",
     "model_signing": "signing",
@@ -33,6 +34,7 @@ EXTRAS: Final[dict[str, str]] = {
     "pandas": "flows",
     "pandera": "flows",
     "prefect": "flows",
+    "psutil": "load",
     "sklearn": "flows",
     "xgboost": "flows",
 }

@@ -18,6 +18,7 @@ VERBS: Final[dict[str, Verb]] = dict(
         _verb(TRAIN, "train", "Train, judge and register a release: run flows/train.py."),
         _verb(TRAIN, "validate", "Check the training data: its schema, leaks, copies."),
         _verb(TRAIN, "compare", "Compare a release with today's champion on the same later data."),
+        _verb(TRAIN, "load", "Drive a release and today's champion side by side; judge latency and throughput."),
         _verb(TRAIN, "sign", "Vouch for a release: sign its id and every byte of its artifact."),
         _verb(TRAIN, "monitor", "Look for drift and lost accuracy: run flows/monitor.py."),
         _verb(PROMOTE, "promote", "Propose that an environment serves a release."),

@@ -123,7 +123,7 @@ def test_every_example_in_the_policy_may_be_used(rendered: Rendered) -> None:
     """What the comments show is valid as it stands: in the place of the line that it replaces."""
     text = (rendered({}) / "gitops/policy.yaml").read_text()
     examples = re.findall(r"^#   (\w+): (\{.*\})$", text, re.MULTILINE)
-    assert [key for key, _ in examples] == ["guard", "hotfix", "signing", "signing"]
+    assert [key for key, _ in examples] == ["evidence", "guard", "hotfix", "signing", "signing"]
     for key, value in examples:
         used = re.sub(rf"^( *){key}: (null|\{{.*\}}).*$", rf"\1{key}: {value}", text, flags=re.MULTILINE)
         assert parse_yaml(used, Policy, source="policy.yaml") != parse_yaml(text, Policy, source="policy.yaml")

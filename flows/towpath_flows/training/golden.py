@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from towpath_bento.problems import faults
+from towpath_bento.sent import as_sent
 from towpath_flows.training.features import Features, engine_columns
 from towpath_flows.training.parity import UNSEEN
 from towpath_gitops.errors import TrainingError
 from towpath_gitops.records.golden import Case, Golden, Value
-from towpath_gitops.records.signature import Column, Signature
+from towpath_gitops.records.signature import Signature
 
 SIZES: Final = (1, 2, 3, 8)  # rows of the requests that are taken from the test part as they stand
 
@@ -74,21 +75,6 @@ def row_of(signature: Signature, x: pd.DataFrame, position: int) -> Row:
     """Return a row prepared by `Features.x` as a caller would write it in JSON."""
     served = dict(zip(x.columns, x.iloc[position].to_numpy(), strict=True))  # cell by cell a wide table takes minutes
     return {column.name: as_sent(column, served[column.name]) for column in signature.inputs}
-
-
-def as_sent(column: Column, served: Any) -> Value:  # noqa: ANN401 (a float32 or a str)
-    """Return a served value as a caller would write it in JSON."""
-    if column.type == "string":
-        return None if served == "" and column.nullable else str(served)
-    if np.isnan(served):
-        return None
-    kinds: dict[str, Callable[[Any], Value]] = {"integer": int, "boolean": bool, "number": shortest}
-    return kinds[column.type](served)
-
-
-def shortest(served: Any) -> float:  # noqa: ANN401 (a float32)
-    """Return 0.1 for the float32 nearest to it, not the 0.10000000149… that a limit of 0.1 would refuse."""
-    return float(np.format_float_scientific(np.float32(served), unique=True))
 
 
 def _answer(features: Features, rows: list[Row], predict: Callable[[Any], Any]) -> tuple[tuple[float, ...], ...]:

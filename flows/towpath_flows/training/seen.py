@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from towpath_bento.sent import shortest
 from towpath_flows.training.features import Features
-from towpath_flows.training.golden import shortest
 from towpath_gitops.records.signature import Column, Seen, Signature
 
 MOST_CATEGORIES: Final = 1_000  # different texts that are listed; a column with more names things rather than kinds

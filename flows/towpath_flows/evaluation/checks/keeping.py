@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towpath_bento.problems import faults
+from towpath_bento.sent import as_sent
 from towpath_bento.wire import Codec
 from towpath_flows.evaluation.bootstrap import estimates, rows_to_settle
 from towpath_flows.evaluation.checks.base import Answer, Columns, Labelled, Measured, Subject
 from towpath_flows.evaluation.metrics import METRICS, TINY
-from towpath_flows.training.golden import as_sent
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.golden import TOLERANCE
 from towpath_gitops.records.signature import Signature
