@@ -126,11 +126,14 @@ class Arrivals:
             self._idle.clear()
 
     def _draw(self) -> float | None:
-        """Return when the next request is due, on the clock; None when the stretch is over."""
+        """Return when the next request is due, on the clock; None at the stretch's end. The first is due at once."""
         stretch = self._stretch
         if stretch.rate is None:
             now_s = time.perf_counter()
             return now_s if now_s < self._began_s + stretch.seconds else None
         whole_s = stretch.seconds if stretch.seconds < inf else 1.0
-        self._due_s = due_after(stretch.shape, stretch.rate, self._due_s, whole_s, next(self._gaps))
-        return self._began_s + self._due_s if self._due_s < stretch.seconds else None
+        due_s = self._due_s
+        if due_s >= stretch.seconds:
+            return None
+        self._due_s = due_after(stretch.shape, stretch.rate, due_s, whole_s, next(self._gaps))
+        return self._began_s + due_s

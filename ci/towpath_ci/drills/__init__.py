@@ -37,6 +37,7 @@ from towpath_ci.drills.foreign_evidence import ForeignEvidence
 from towpath_ci.drills.foreign_image import ForeignImage
 from towpath_ci.drills.forged_approval import ForgedApproval
 from towpath_ci.drills.forged_evidence import ForgedEvidence
+from towpath_ci.drills.forged_load_record import ForgedLoadRecord
 from towpath_ci.drills.frozen_environment import FrozenEnvironment
 from towpath_ci.drills.future_evidence import FutureEvidence
 from towpath_ci.drills.half_written_file import HalfWrittenFile
@@ -64,6 +65,7 @@ from towpath_ci.drills.rollback import RehearsedRollback
 from towpath_ci.drills.shortened_ledger import ShortenedLedger
 from towpath_ci.drills.silent_service import SilentService
 from towpath_ci.drills.skipped_soak import SkippedSoak
+from towpath_ci.drills.sluggish_release import SluggishRelease
 from towpath_ci.drills.smuggled_experiment import SmuggledExperiment
 from towpath_ci.drills.smuggled_file import SmuggledFile
 from towpath_ci.drills.stale_approval import StaleApproval
@@ -169,6 +171,8 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     ExpiredToken,
     UnsignedToken,
     WeakerModel,
+    SluggishRelease,
+    ForgedLoadRecord,
     UnverifiedUpstream,
     UninvitedHotfix,
     LonelyHotfix,

@@ -150,6 +150,6 @@ class UnrulyModel(Drill):
 
     def bad(self, stage: Stage) -> Sequence[Refusal]:
         """Expect it, train as before, and propose the release."""
-        with stage.branch("unruly", layout.MODEL, "gates:\n", "behaviour: {ignored: [cargo]}\n\ngates:\n"):
+        with stage.branch("unruly", layout.MODEL, "behaviour: {", "behaviour: {ignored: [cargo], "):
             unruly = stage.train()
         return stage.reviewed(unruly)

@@ -26,10 +26,10 @@ from towpath_gitops.promotion import declared
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.proposal import propose_promotion
 from towpath_gitops.promotion.review import merge_reviewed, review
-from towpath_gitops.records.artifact import GOLDEN, SIGNATURE
+from towpath_gitops.records.artifact import GOLDEN, GRAPH, SIGNATURE
 from towpath_gitops.records.base import canonical_json
 from towpath_gitops.records.deployment import Deployment, edited, parse_deployment
-from towpath_gitops.records.evidence import Kind, Verdict, bundle_digest
+from towpath_gitops.records.evidence import Evidence, Kind, Verdict, bundle_digest
 from towpath_gitops.records.golden import Golden
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.release import Release
@@ -114,19 +114,34 @@ class Stage:
     @cached_property
     def stranger(self) -> Release:
         """A release that needs a column which nobody sends: like the peer in everything but its signature."""
+
+        def need(folder: Path) -> None:
+            signature = parse_json((folder / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
+            more = (*signature.inputs, Column(name="draught", type="number"))
+            wider = signature.model_copy(update={"inputs": more})
+            (folder / SIGNATURE).write_text(wider.model_dump_json(by_alias=True), encoding="utf-8")
+
+        return self.altered("stranger", need)
+
+    @cached_property
+    def sluggish(self) -> Release:
+        """A release that answers like the peer, and takes long for it."""
+        from towpath_ci.drills.burden import burden  # noqa: PLC0415 (heavy: only some drills need it)
+
+        return self.altered("sluggish", lambda folder: burden(folder / GRAPH))
+
+    def altered(self, name: str, alter: Callable[[Path], None]) -> Release:
+        """Register the peer once more, with something else in its artifact and the same evidence of training."""
         from towpath_flows.registration import Training, register  # noqa: PLC0415 (heavy: only some drills need it)
 
         whole = self.registry.fetch(self.peer, layout.store(self.root).absolute())
-        folder = self.root.parent / "stranger"
+        folder = self.root.parent / name
         shutil.copytree(whole, folder)
-        signature = parse_json((folder / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
-        more = (*signature.inputs, Column(name="draught", type="number"))
-        signature = signature.model_copy(update={"inputs": more})
-        (folder / SIGNATURE).write_text(signature.model_dump_json(by_alias=True), encoding="utf-8")
+        alter(folder)
         training = Training(
             model=MODEL,
             folder=folder,
-            signature=signature,
+            signature=parse_json((folder / SIGNATURE).read_bytes(), Signature, source=SIGNATURE),
             code=self.repository.head(),
             data=self.peer.data,
             source="a drill",
@@ -135,9 +150,20 @@ class Stage:
             rows=0,
         )
         release = register(self.root, training, [])
-        for evidence in self.registry.evidence(self.peer).values():
-            self.registry.publish_evidence(release, evidence.model_copy(update={"release": release.id}))
+        for kind, evidence in self.registry.evidence(self.peer).items():
+            if kind is not Kind.LOAD:
+                self.registry.publish_evidence(release, evidence.model_copy(update={"release": release.id}))
         return release
+
+    def load(self, release: Release) -> Evidence:
+        """Return what the load test of a release finds: measured once, beside the champion."""
+        from towpath_flows.load import LoadTest  # noqa: PLC0415 (as above)
+        from towpath_flows.project import Project  # noqa: PLC0415 (as above)
+
+        self.crown()
+        known = self.registry.evidence(release).get(Kind.LOAD)
+        project = Project.open(self.root)
+        return known or LoadTest(project, release, project.spec.serve.load).run()
 
     def train(self, edit: Edit | None = None) -> Release:
         """Train and register a release from barges that `edit` has changed, with the stages of every train flow."""

@@ -3,7 +3,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,14 +16,20 @@ from towpath_gitops.errors import RefusedError
 from towpath_gitops.promotion.loading import LOAD, loads
 from towpath_gitops.records.evidence import Evidence, Verdict
 from towpath_gitops.records.figures import read
-from towpath_gitops.records.load import LoadFigures
+from towpath_gitops.records.load import MOST_ROUNDS, LoadFigures
+from towpath_gitops.records.load_gates import FEWEST_ROUNDS
 
 app = verb()
 
-Rounds = Annotated[int | None, typer.Option("--rounds", min=1, help="How many; by default as model.yaml says.")]
+Rounds = Annotated[
+    int | None,
+    typer.Option("--rounds", min=FEWEST_ROUNDS, max=MOST_ROUNDS, help="How many; by default as model.yaml says."),
+]
 Paced = Annotated[float | None, typer.Option("--paced", min=0.2, help="Seconds of a turn at the promised rate.")]
 Full = Annotated[float | None, typer.Option("--full", min=0.2, help="Seconds of a turn as fast as connections allow.")]
-ShapeName = Annotated[str | None, typer.Option("--shape", help="steady, ramp, spike or soak.")]
+ShapeName = Annotated[
+    Literal["steady", "ramp", "spike", "soak"] | None, typer.Option("--shape", help="How the rate goes.")
+]
 Journal = Annotated[
     Path | None,
     typer.Option(
