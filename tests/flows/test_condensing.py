@@ -63,12 +63,12 @@ def test_intervals_are_those_of_drawing_row_by_row(metric) -> None:  # noqa: ANN
 
 
 def test_cells_hold_every_row_once_and_are_few() -> None:
-    """A million rows become about a thousand cells, which together count a million."""
+    """A million rows become some hundred cells, which together count a million."""
     y, p = answered(1_000_000)
     cells = sample_of("binary", y, p)
     assert cells.sizes.sum() == 1_000_000
     assert (cells.sizes * cells.y).sum() == y.sum()
-    assert len(cells.y) < 1200
+    assert len(cells.y) < 600
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.1237])

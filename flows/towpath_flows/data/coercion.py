@@ -12,6 +12,7 @@ import pandas as pd
 Kind = Literal["number", "integer", "boolean", "string", "moment", "other"]
 Series = Any  # pandas is not typed here
 
+_MOST_PIECES: Final = 50  # columns of a table that is not copied into one piece
 _TRUTHS: Final[dict[object, bool]] = {
     True: True, False: False, "true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False,
     "1": True, "0": False,
@@ -47,9 +48,11 @@ def coerce(values: Series, kind: Kind) -> tuple[Series, Series]:
 def replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Return the table with these columns in it.
 
-    `DataFrame.assign` cannot, of a column called `self`, and leaves a wide table in pieces, of which pandas warns.
+    `DataFrame.assign` cannot, of a column called `self`. What stays shares the memory of the given table; but a wide
+    table is copied, lest it lie in pieces, of which pandas warns.
     """
-    return pd.DataFrame({name: frame[name] for name in frame} | dict(columns), index=frame.index)
+    together = {name: frame[name] for name in frame} | dict(columns)
+    return pd.DataFrame(together, index=frame.index, copy=len(together) > _MOST_PIECES)
 
 
 def _is_text(dtype: Any) -> bool:  # noqa: ANN401 (as above)

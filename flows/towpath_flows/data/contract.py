@@ -139,11 +139,12 @@ def examine(project: Project, rows: Table) -> Validated:
     wrong = {problem.column for problem in problems}
     rest = _rules_only(schema, wrong)
     problems += _broken_rules(rest, _as_owner_sees(schema, frame.drop(columns=list(wrong & set(frame)))))
-    for name in schema.columns:
-        if name not in frame and name not in wrong:
-            nothing = pd.Series(None, index=frame.index, dtype=object)
-            frame[name] = coerce(nothing, kind_of(schema.columns[name].dtype))[0]
-    kept = frame[[name for name in schema.columns if name in frame]]
+    nothing = pd.Series(None, index=frame.index, dtype=object)
+    absent = [name for name in schema.columns if name not in frame and name not in wrong]
+    if absent:
+        frame = replaced(frame, {name: coerce(nothing, kind_of(schema.columns[name].dtype))[0] for name in absent})
+    names = [name for name in schema.columns if name in frame]
+    kept = frame if names == list(frame) else frame[names]
     shown = tuple(_discreet(problem, project.sensitive) for problem in problems)
     return Validated(kept, ContractReport(rows.source, len(frame), shown), rows.window[1])
 

@@ -48,17 +48,25 @@ def split(project: Project, frame: pd.DataFrame) -> Splits:
     """
     spec = project.spec
     target = Target.of(spec, frame)
-    known = frame[frame[spec.target].notna()].reset_index(drop=True)
+    known = frame[frame[spec.target].notna()] if frame[spec.target].isna().any() else frame
+    known = known.reset_index(drop=True)
     shares = (1 - spec.split.validation - spec.split.test, spec.split.validation, spec.split.test)
     if spec.time is not None:
-        known = known.sort_values(spec.time, kind="stable", ignore_index=True)
+        if not known[spec.time].is_monotonic_increasing:
+            known = known.sort_values(spec.time, kind="stable", ignore_index=True)
         parts = _cut(known[spec.time], shares)
     else:
         parts = _deal(known, target, shares, spec.train.seed)
     for name, rows in zip(("train", "validation", "test"), parts, strict=True):
         _check(name, known[spec.target].iloc[rows], target)
-    train, validation, test = (known.iloc[rows].reset_index(drop=True) for rows in parts)
+    train, validation, test = (_part(known, rows).reset_index(drop=True) for rows in parts)
     return Splits(train, validation, test, target)
+
+
+def _part(frame: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+    """Return the rows, given in order; those that lie together share the memory of the frame."""
+    first, last = (int(rows[0]), int(rows[-1])) if len(rows) else (0, -1)
+    return frame.iloc[first : last + 1] if last - first + 1 == len(rows) else frame.iloc[rows]
 
 
 def folds(project: Project, frame: pd.DataFrame, target: Target) -> list[tuple[Rows, Rows]]:

@@ -2,8 +2,8 @@
 
 A resample's ROC AUC, or any other measure of truth and answers, depends on how many of the drawn rows are alike, not on
 which. So the counts of cells are drawn at once from the multinomial distribution that drawing row by row would give
-them, and what a resample costs no longer grows with the rows. What is lost is the spread within a cell: with 512 cells
-for a class about 1 / 512² of the variance, far less than two thousand resamples tell. Estimates use every row.
+them, and what a resample costs no longer grows with the rows. What is lost is the spread within a cell: with 256 cells
+for a class about 1 / 256² of the variance, far less than two thousand resamples tell. Estimates use every row.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from towpath_flows.evaluation.metrics import BINS, Floats, Metric
 from towpath_gitops.records.signature import Task
 
 MANY_ROWS: Final = 20_000  # from which cells are drawn: below, drawing row by row takes no longer
-_CELLS: Final = 512  # of each class, by rank
-_CELLS_OF_GROUP: Final = 128  # of each class in each group
+_CELLS: Final = 256  # of each class, by rank
+_CELLS_OF_GROUP: Final = 64  # of each class in each group
 
 Sizes = NDArray[np.int64]
 
