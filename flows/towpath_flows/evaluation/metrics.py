@@ -80,11 +80,10 @@ def _roc_auc(y: Floats, p: Floats, _: float) -> Prepared:
 
     def values(counts: Floats) -> Floats:
         drawn = np.take(counts, positives, axis=1)
-        running = np.zeros((len(counts), len(negatives) + 1))
-        np.cumsum(np.take(counts, negatives, axis=1), axis=1, out=running[:, 1:])
-        won = _dot(drawn, np.take(running, below, axis=1))
+        running = _running(np.take(counts, negatives, axis=1))
+        won = _dot(drawn, np.take(running, below, axis=1).astype(np.float64))
         if tied:
-            won = 0.5 * (won + _dot(drawn, np.take(running, through, axis=1)))
+            won = 0.5 * (won + _dot(drawn, np.take(running, through, axis=1).astype(np.float64)))
         return _ratio(won, drawn.sum(axis=1) * running[:, -1])
 
     return values
@@ -94,6 +93,13 @@ def _rows_by_answer(p: Floats, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return the indices of the chosen rows in the order of rising `p`."""
     rows = np.flatnonzero(chosen)
     return rows[np.argsort(p[rows], kind="stable")]
+
+
+def _running(counts: Floats) -> NDArray[np.int32]:
+    """Return the sums (b, n + 1) of the first 0, 1, … n counts: of whole numbers, which add four times as fast."""
+    sums = np.zeros((len(counts), counts.shape[1] + 1), dtype=np.int32)
+    np.cumsum(counts.astype(np.int32), axis=1, out=sums[:, 1:], dtype=np.int32)
+    return sums
 
 
 def _dot(left: Floats, right: Floats) -> Floats:
@@ -111,10 +117,10 @@ def _average_precision(y: Floats, p: Floats, _: float) -> Prepared:
 
     def values(counts: Floats) -> Floats:
         ordered = np.take(counts, order, axis=1)
-        above = np.cumsum(ordered, axis=1)
+        above = _running(ordered)
         drawn = np.take(ordered, positive, axis=1)
-        found = np.cumsum(drawn, axis=1)
-        precision = np.take(found, hits, axis=1) / np.maximum(np.take(above, last, axis=1), 1.0)
+        found = _running(drawn)
+        precision = np.take(found, hits + 1, axis=1) / np.maximum(np.take(above, last + 1, axis=1), 1.0)
         return _ratio(_dot(drawn, precision), drawn.sum(axis=1))
 
     return values
