@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -131,14 +131,13 @@ def local_api(root: Path | None = None) -> Iterator[str]:
     Raises:
         UnavailableError: the server does not start.
     """
-    variables = api_environment(root or find_root(Path.cwd()))
+    root, own = root or find_root(Path.cwd()), bool(os.environ.get(API_URL))
+    variables = api_environment(root)
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     with ExitStack() as stack:
-        if "prefect" in sys.modules:  # it has read its settings already
-            from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 (takes seconds)
-
-            stack.enter_context(temporary_settings({PREFECT_API_URL: variables[API_URL]}))
+        if not own or "prefect" in sys.modules:  # which has read its settings already
+            stack.enter_context(_settings(root, variables[API_URL], watched=own))
         try:
             yield variables[API_URL]
         finally:
@@ -147,6 +146,19 @@ def local_api(root: Path | None = None) -> Iterator[str]:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+
+
+def _settings(root: Path, url: str, *, watched: bool) -> AbstractContextManager[Any]:
+    """Return Prefect's settings for flows of this process.
+
+    Where nobody watches for heartbeats, as on a repository's own server, there are none: Prefect ends a flow's only at
+    their next full second, so that each flow would wait for half a second on average.
+    """
+    with chdir(root):  # whose prefect.toml counts
+        from prefect import settings  # noqa: PLC0415 (takes seconds)
+
+        quiet = {} if watched else {settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        return settings.temporary_settings({settings.PREFECT_API_URL: url, **quiet})
 
 
 def find_root(start: Path) -> Path:

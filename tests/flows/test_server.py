@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from prefect.settings import get_current_settings
 
 from towpath_flows import server
 from towpath_flows.server import (
@@ -135,6 +136,23 @@ def test_the_users_own_server_is_used(tmp_path: Path, monkeypatch: pytest.Monkey
     with local_api(tmp_path) as url:
         assert url == "http://prefect.example.org/api"
     assert not (tmp_path / ".towpath").exists()
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_flows_wait_for_no_heartbeat_that_nobody_hears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, watched: bool
+) -> None:
+    """On the repository's own server flows send none, which they would wait for at their end; on the user's they do."""
+    monkeypatch.delenv(API_URL, raising=False)
+    monkeypatch.setattr(server, "ensure", lambda *_: "http://127.0.0.1:9")
+    if watched:
+        monkeypatch.setenv(API_URL, "http://prefect.example.org/api")
+    before = get_current_settings().flows.heartbeat_frequency
+    with local_api(tmp_path) as url:
+        now = get_current_settings()
+        assert now.api.url == url
+        assert (now.flows.heartbeat_frequency is not None) == watched
+    assert get_current_settings().flows.heartbeat_frequency == before
 
 
 def test_the_environment_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
