@@ -30,7 +30,7 @@ test-long: $(STAMP) ## Run the tests that take over a minute each
 	@$(BIN)/pytest -m long
 
 bench: $(STAMP) ## Measure side by side with peers and limits, and print the tables of benchmarks/README.md
-	@for name in help inference bootstrap flow reconcile audit rollback scale training; do $(BIN)/python benchmarks/$$name.py || exit 1; echo; done
+	@for name in help inference remembering bootstrap flow reconcile audit rollback scale training; do $(BIN)/python benchmarks/$$name.py || exit 1; echo; done
 
 bench-serving: $(STAMP) ## Set the service beside eight others (installs them into .cache; needs wrk)
 	@$(BIN)/python benchmarks/serving
