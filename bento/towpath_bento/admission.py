@@ -57,25 +57,28 @@ class Admission:
         late_s = time.monotonic() - self._due_s
         if late_s > self._limits.wait_s and self._taken > self._limits.waiting:
             raise _refusal(f"Requests wait for more than {self._limits.wait_s:g} s here.", unread=True)
-        self._check_room(size_bytes, unread=True)
+        if size_bytes > INLINE_BYTES:
+            self._check_room(unread=True)
 
-    async def answer(self, score: Callable[[Asked], Scored], asked: Asked, size_bytes: int) -> Scored:
-        """Return `score(asked)`, computed where a request of this size is.
+    async def answer(
+        self, score: Callable[[Asked], Scored], asked: Asked, size_bytes: int, *, in_thread: bool = False
+    ) -> Scored:
+        """Return `score(asked)`, computed in a thread if the request is large or `in_thread`.
 
         Raises:
             ProblemError: as `check`, for a request whose size was not known before.
         """
-        if size_bytes <= INLINE_BYTES:
+        if size_bytes <= INLINE_BYTES and not in_thread:
             return score(asked)
-        self._check_room(size_bytes, unread=False)
+        self._check_room(unread=False)
         self._large += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, score, asked)
         finally:
             self._large -= 1
 
-    def _check_room(self, size_bytes: int, *, unread: bool) -> None:
-        if size_bytes > INLINE_BYTES and self._large >= THREADS + self._limits.waiting:
+    def _check_room(self, *, unread: bool) -> None:
+        if self._large >= THREADS + self._limits.waiting:
             raise _refusal(f"{self._limits.waiting} large requests wait here already.", unread=unread)
 
 

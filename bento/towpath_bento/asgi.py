@@ -54,23 +54,23 @@ def declared_size(scope: Scope) -> int:
     return int(declared) if len(declared) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
-async def read_body(scope: Scope, receive: Receive, deadlines: Deadlines) -> bytes:
-    """Return the whole body of a request.
+async def read_body(scope: Scope, receive: Receive, deadlines: Deadlines, most_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Return the whole body of a request, of at most `most_bytes`.
 
     Raises:
         ProblemError: 413 as soon as it is known to be too large; 408 when it does not arrive in `BODY_TIMEOUT_S`.
         ClientGoneError: the caller hung up.
     """
-    if declared_size(scope) > MAX_BODY_BYTES:
-        raise _too_large()
+    if declared_size(scope) > most_bytes:
+        raise _too_large(most_bytes)
     chunks, size, more = [], 0, True
     try:
         with deadlines.within(BODY_TIMEOUT_S):
             while more:
                 chunk, more = _chunk(await receive())
                 size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise _too_large()
+                if size > most_bytes:
+                    raise _too_large(most_bytes)
                 chunks.append(chunk)
     except TimeoutError:
         detail = f"The body did not arrive within {BODY_TIMEOUT_S:g} s."
@@ -110,6 +110,6 @@ def _chunk(message: Message) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-def _too_large() -> ProblemError:
-    detail = f"The body is larger than {MAX_BODY_BYTES // 2**20} MiB. Send fewer rows."
+def _too_large(most_bytes: int) -> ProblemError:
+    detail = f"The body is larger than {most_bytes // 2**20} MiB. Send fewer rows."
     return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, connection="close")

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from towpath_bento import problems, wire
-from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
+from towpath_bento.limits import MAX_BULK_ROWS, MAX_ROWS, MAX_TEXT, bounds
 from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.pointer import LANE_HEADER
 from towpath_gitops.records.signature import Column, Signature
@@ -18,6 +18,12 @@ _REFUSALS: Final = {
     "415": "The body is not said to be JSON in UTF-8",
     "422": "The rows do not fit the model; names each row and field",
     "503": "No release is live yet, or too much is waiting already",
+}
+_STREAM: Final = {
+    "schema": {
+        "description": f"Arrow IPC stream, uncompressed, of at most {MAX_BULK_ROWS} rows with the columns of Row; its "
+        "answer is one with a prediction's fields, and the release in the schema's metadata"
+    }
 }
 _OTHER_REFUSALS: Final = {
     "403": "Callers may not choose this lane",
@@ -63,12 +69,12 @@ def _predict(signature: Signature) -> dict[str, Any]:
         "operationId": "predict",
         "summary": f"Predict “{signature.target}” for one or more rows",
         "parameters": [_WISH],
-        "requestBody": {"required": True, "content": {_JSON: request}},
+        "requestBody": {"required": True, "content": {_JSON: request, wire.ARROW: _STREAM}},
         "responses": {
             "200": {
                 "description": "One prediction for each row, in order",
                 "headers": {"x-towpath-lane": header, "x-towpath-release": header},
-                "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Answer"}}},
+                "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Answer"}}, wire.ARROW: _STREAM},
             },
             **_problems(*_REFUSALS, "403"),
         },

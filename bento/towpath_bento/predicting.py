@@ -31,6 +31,7 @@ class Asked(NamedTuple):
     probe: str = ""  # the lane that shall answer, where Towpath itself asks; empty for everybody else
     pin: str = ""  # the lane that the caller wishes
     release: Lane | None = None  # the release that the caller named, in a lane or not
+    bulk: bool = False  # whether the body is an Arrow stream
 
     def choose(self) -> tuple[str, Lane]:
         """Return the lane that answers, and its name.
@@ -65,11 +66,22 @@ def score(asked: Asked) -> Scored:
         ProblemError: it is refused.
     """
     name, lane = asked.choose()
+    if asked.bulk:
+        return _score_bulk(asked, name, lane)
     request = lane.codec.decode(asked.body)
     values = lane.engine.predict(request.columns)
     answer = lane.codec.encode(lane.release, values)
     shadow = asked.live.shadow(request, asked.body) if asked.is_traffic else None
     return Scored(answer, name, lane, request, values, shadow)
+
+
+def _score_bulk(asked: Asked, name: str, lane: Lane) -> Scored:
+    """Answer an Arrow stream by another; it is too much for the shadow lane."""
+    from towpath_bento import bulk  # noqa: PLC0415 (pyarrow is heavy, and no part of every image)
+
+    request = bulk.decode(lane.codec, asked.body)
+    values = lane.engine.predict(request.columns)
+    return Scored(bulk.encode(lane.codec.signature, lane.release, values), name, lane, request, values, None)
 
 
 def not_live() -> ProblemError:

@@ -72,6 +72,11 @@ def explain(body: bytes, signature: Signature, reason: Exception, unknown: Unkno
     errors = list(islice(faults(document, signature, unknown), MAX_ERRORS))
     if not errors:
         return ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not valid JSON: {reason}")
+    return refusal(errors)
+
+
+def refusal(errors: Sequence[FieldError]) -> ProblemError:
+    """Return the problem of a request with these faults; its detail tells the first."""
     first = errors[0]
     place = (f"row {first['row']}" if first["row"] is not None else None, first["field"])
     told = ": ".join(filter(None, (", ".join(filter(None, place)), first["message"])))

@@ -39,6 +39,7 @@ from towpath_bento.journal.entry import Noted
 from towpath_bento.journal.opening import open_journal
 from towpath_bento.lane import Lane
 from towpath_bento.logs import ACCESS, say_as_json, tell_request
+from towpath_bento.limits import MAX_BODY_BYTES, MAX_BULK_BYTES
 from towpath_bento.openapi import document
 from towpath_bento.packaged import packaged_pointer
 from towpath_bento.predicting import Asked, Scored, not_live, score
@@ -175,18 +176,18 @@ class ModelServer:
     async def _predict(self, scope: Scope, receive: Receive, release: str | None = None) -> Answer:
         started_s = time.perf_counter()
         _require_method(scope, "POST")
-        wire.require_json(header(scope, b"content-type"))
+        bulk = wire.is_bulk(header(scope, b"content-type"))
         if header(scope, b"content-encoding"):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
         wanted = None if release is None else self.follower.live.find(release)
         if release is not None and wanted is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "No such release is served here. See /v1/releases.")
-        body = await self._read(scope, receive)
+        body = await self._read(scope, receive, MAX_BULK_BYTES if bulk else MAX_BODY_BYTES)
         lane = await self.follower.held.fetch(wanted) if isinstance(wanted, LanePointer) else wanted
         # One moment's lanes for the whole request, whatever is swapped meanwhile.
-        asked = Asked(self.follower.live, body, header(scope, _PROBE), header(scope, _LANE), lane)
+        asked = Asked(self.follower.live, body, header(scope, _PROBE), header(scope, _LANE), lane, bulk)
         try:
-            scored = await self._admission.answer(score, asked, len(body))
+            scored = await self._admission.answer(score, asked, len(body), in_thread=bulk)
         except ProblemError as problem:
             metrics.count_refusal(int(problem.status))
             self._count_refused(asked, problem)
@@ -199,7 +200,7 @@ class ModelServer:
         if scored.shadow is not None:
             self._shadow.offer(scored.shadow, noted, body)
         headers = ((LANE_HEADER, scored.name), ("x-towpath-release", scored.lane.release))
-        return Answer(scored.body, headers=headers)
+        return Answer(scored.body, wire.ARROW if bulk else wire.CONTENT_TYPE, headers=headers)
 
     def _note(self, asked: Asked, scored: Scored, request: str, took_s: float) -> Noted:
         noted = Noted(
@@ -228,10 +229,10 @@ class ModelServer:
         vitals.update(now=True)
         return Answer(await asyncio.to_thread(metrics.render), metrics.CONTENT_TYPE)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+    async def _read(self, scope: Scope, receive: Receive, most_bytes: int) -> bytes:
         try:
             self._admission.check(declared_size(scope))
-            return await read_body(scope, receive, self._deadlines)
+            return await read_body(scope, receive, self._deadlines, most_bytes)
         except ProblemError as problem:
             metrics.count_refusal(int(problem.status))
             raise

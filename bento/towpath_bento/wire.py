@@ -5,7 +5,9 @@ the types, so that a valid request costs microseconds. An invalid one is explain
 """
 
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
+from importlib.util import find_spec
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -20,6 +22,7 @@ from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.signature import Column, Signature
 
 CONTENT_TYPE: Final = "application/json"
+ARROW: Final = "application/vnd.apache.arrow.stream"
 DEFAULT_THRESHOLD: Final = 0.5
 # All that msgspec raises for bytes it cannot take; its ValidationError is one of the first.
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -123,20 +126,29 @@ def decisions(signature: Signature, values: NDArray[Any]) -> NDArray[np.int64]:
     return (values[:, 0] >= threshold).astype(np.int64)
 
 
-def require_json(content_type: str) -> None:
-    """Refuse a body that is not said to be JSON in UTF-8; nothing said counts as JSON.
+def is_bulk(content_type: str) -> bool:
+    """Return whether a body is said to be an Arrow IPC stream rather than JSON in UTF-8; nothing said counts as JSON.
 
     Raises:
-        ProblemError: 415.
+        ProblemError: 415, it is something else, or Arrow cannot be read here.
     """
     kind, _, parameters = content_type.partition(";")
     charset = parameters.partition("charset=")[2].strip(' "').lower()
-    if kind.strip().lower() not in {"", CONTENT_TYPE} or charset not in {"", "utf-8", "utf8"}:
-        raise ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "Send application/json in UTF-8, with the header content-type: application/json.",
-            accept=CONTENT_TYPE,
-        )
+    kind = kind.strip().lower()
+    if kind in {"", CONTENT_TYPE} and charset in {"", "utf-8", "utf8"}:
+        return False
+    if kind == ARROW and _has_arrow():
+        return True
+    raise ProblemError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "Send application/json in UTF-8, with the header content-type: application/json.",
+        accept=", ".join([CONTENT_TYPE, ARROW][: 1 + _has_arrow()]),
+    )
+
+
+@cache
+def _has_arrow() -> bool:
+    return find_spec("pyarrow") is not None
 
 
 def _field(name: str, column: Column) -> tuple[str, Any] | tuple[str, Any, None]:

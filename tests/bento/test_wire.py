@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from towpath_bento.limits import EXACT_INTEGER, FLOAT32_MAX, MAX_ROWS, MAX_TEXT
 from towpath_bento.openapi import document
 from towpath_bento.problems import MAX_ERRORS, ProblemError, faults
-from towpath_bento.wire import Codec, predictions, require_json
+from towpath_bento.wire import Codec, is_bulk, predictions
 from towpath_gitops.records.signature import Column, Signature
 
 SIGNATURE = Signature(
@@ -163,7 +163,7 @@ def test_integers_are_exact_up_to_the_limit() -> None:
 )
 def test_json_is_taken(kind: str) -> None:
     """JSON in UTF-8 is taken however it is spelled."""
-    require_json(kind)
+    assert not is_bulk(kind)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_json_is_taken(kind: str) -> None:
 def test_other_types_are_415(kind: str) -> None:
     """What is not said to be JSON in UTF-8 is refused without being read."""
     with pytest.raises(ProblemError) as caught:
-        require_json(kind)
+        is_bulk(kind)
     assert caught.value.status == 415
 
 

@@ -1,0 +1,184 @@
+"""Many rows at once as an Arrow IPC stream: columns go to the model as they lie, and nothing is read row by row.
+
+What is sent must fit the signature as in JSON: the same columns, limits and lists, null or NaN for missing. Importing
+this module needs pyarrow, which an image holds only where its owner wants it.
+"""
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute, ipc
+
+from towpath_bento.columns import NUMBERS, TEXTS, Blocks, Places
+from towpath_bento.envelopes import is_compressed
+from towpath_bento.limits import MAX_BULK_ROWS, MAX_TEXT, bounds
+from towpath_bento.problems import MAX_ERRORS, FieldError, ProblemError, refusal
+from towpath_bento.wire import Codec, Request, decisions
+from towpath_gitops.records.signature import Column, Signature
+
+_KINDS: Final = {
+    "number": "numbers",
+    "integer": "whole numbers",
+    "boolean": "booleans",
+    "string": "text",
+}
+RELEASE: Final = b"release"  # in the metadata of an answer's schema
+
+
+def decode(codec: Codec, body: bytes) -> Request:
+    """Return the rows in `body`, an Arrow IPC stream, as the codec's signature reads them.
+
+    Raises:
+        ProblemError: 400 when it is no such stream, 422 naming a column, and its first row, that does not fit.
+    """
+    table = _table(body)
+    signature, places = codec.signature, Places(codec.signature)
+    known = {column.name for column in signature.inputs}
+    errors = [_error(None, name, "is there twice") for name in _doubled(table.column_names)]
+    if codec.unknown == "refuse":
+        errors += [_error(None, n, "is not a column of this model") for n in table.column_names if n not in known]
+    columns = {} if errors else {column.name: _column(table, column) for column in signature.inputs}
+    errors += [cast("FieldError", each) for each in columns.values() if isinstance(each, dict)]
+    if errors:
+        raise refusal(errors[:MAX_ERRORS])
+    return Request(_blocks(places, table.num_rows, columns), table.num_rows, None)
+
+
+def encode(signature: Signature, release: str, values: NDArray[Any]) -> bytes:
+    """Return the answer for the engine's `values` (rows, k) as an Arrow IPC stream, the release in its metadata."""
+    table = pa.table(dict(_answers(signature, values))).replace_schema_metadata({RELEASE: release.encode()})
+    sink = pa.BufferOutputStream()
+    with ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _answers(signature: Signature, values: NDArray[Any]) -> Iterator[tuple[str, Any]]:
+    if signature.classes is None:
+        yield "value", pa.array(values[:, 0])
+        return
+    yield "label", pa.DictionaryArray.from_arrays(decisions(signature, values).astype(np.int32), signature.classes)
+    if signature.task == "binary":
+        yield "probability", pa.array(values[:, 0])
+    else:
+        each = [pa.array(np.ascontiguousarray(values[:, place])) for place in range(values.shape[1])]
+        yield "probabilities", pa.StructArray.from_arrays(each, list(signature.classes))
+
+
+def _table(body: bytes) -> Any:  # noqa: ANN401 (pyarrow is not typed)
+    try:
+        if is_compressed(body):
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "Send the stream's buffers uncompressed.")
+        with ipc.open_stream(pa.py_buffer(body)) as reader:
+            batches, rows = [], 0
+            for batch in reader:
+                rows += batch.num_rows
+                if rows > MAX_BULK_ROWS:
+                    raise _whole(f"must hold 1 to {MAX_BULK_ROWS} rows, not {rows} or more")
+                batches.append(batch)
+            table = pa.Table.from_batches(batches, reader.schema)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"The body is no Arrow IPC stream: {why}") from error
+    if not table.num_rows:
+        raise _whole(f"must hold 1 to {MAX_BULK_ROWS} rows, not 0")
+    return table.combine_chunks()
+
+
+def _whole(message: str) -> ProblemError:
+    return refusal([_error(None, "rows", message)])
+
+
+def _doubled(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+
+
+def _blocks(places: Places, rows: int, columns: Mapping[str, Any]) -> Blocks:
+    numbers = np.empty((rows, len(places.numbers)), np.float32)
+    texts = np.empty((rows, len(places.texts)), object)
+    for name, values in columns.items():
+        block, place = places.of[name]
+        {NUMBERS: numbers, TEXTS: texts}[block][:, place] = values
+    return Blocks(places, numbers, texts)
+
+
+def _column(table: Any, column: Column) -> Any:  # noqa: ANN401 (an array, or what is wrong with it)
+    """Return a column as numbers with NaN or texts with "" for missing, or what is wrong with it."""
+    if column.name not in table.column_names:
+        empty = "" if column.type == "string" else np.nan
+        return empty if column.nullable else _error(None, column.name, "is missing")
+    values = table.column(column.name).combine_chunks()
+    if isinstance(values, pa.ChunkedArray):  # what older releases make of an empty or a single chunk
+        values = values.chunk(0)
+    if not _is_of_type(values.type, column):
+        return _error(None, column.name, f"must hold {_KINDS[column.type]}, not {values.type}")
+    return _texts(values, column) if column.type == "string" else _numbers(values, column)
+
+
+def _is_of_type(kind: Any, column: Column) -> bool:  # noqa: ANN401 (as above)
+    types = pa.types
+    if types.is_null(kind):
+        return True
+    if column.type == "string":
+        value = kind.value_type if types.is_dictionary(kind) else kind
+        return bool(types.is_string(value) or types.is_large_string(value))
+    if column.type == "boolean":
+        return bool(types.is_boolean(kind))
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _numbers(values: Any, column: Column) -> Any:  # noqa: ANN401 (as above)
+    if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
+        values = values.cast(pa.uint8())
+    if values.type in {pa.uint8(), pa.float16()}:  # limits do not fit into halves
+        values = values.cast(pa.float32())
+    found = np.asarray(values.to_numpy(zero_copy_only=False), None if values.null_count == 0 else np.float64)
+    missing = np.isnan(found) if found.dtype.kind == "f" else np.zeros(len(found), bool)
+    if not column.nullable and missing.any():
+        return _error(int(missing.argmax()), column.name, "must not be null")
+    if column.type == "boolean":
+        return found
+    low, high = bounds(column)
+    outside = ~((found >= low) & (found <= high)) & ~missing
+    if outside.any():
+        row = int(outside.argmax())
+        return _error(row, column.name, f"{found[row]:.9g} is outside {low:.9g} to {high:.9g}")
+    if column.type == "integer" and found.dtype.kind == "f":
+        broken = (found != np.trunc(found)) & ~missing
+        if broken.any():
+            row = int(broken.argmax())
+            return _error(row, column.name, f"must be a whole number, not {found[row]:.9g}")
+    return found
+
+
+def _texts(values: Any, column: Column) -> Any:  # noqa: ANN401 (as above)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    values = values.cast(pa.large_string())
+    if values.null_count and not column.nullable:
+        return _error(
+            int(compute.is_null(values).to_numpy(zero_copy_only=False).argmax()), column.name, "must not be null"
+        )
+    if column.categories:
+        wrong = compute.invert(compute.is_in(values, pa.array(column.categories, pa.large_string()))).to_numpy(
+            zero_copy_only=False
+        )
+        wrong &= ~compute.is_null(values).to_numpy(zero_copy_only=False)
+        message = f"holds a value that is none of: {', '.join(column.categories[:10])}"
+    else:
+        wrong = compute.fill_null(compute.greater(compute.utf8_length(values), MAX_TEXT), fill_value=False).to_numpy(
+            zero_copy_only=False
+        )
+        message = f"is longer than {MAX_TEXT} characters"
+    if wrong.any():
+        return _error(int(wrong.argmax()), column.name, message)
+    return compute.fill_null(values, "").to_numpy(zero_copy_only=False)
+
+
+def _error(row: int | None, field: str, message: str) -> FieldError:
+    return FieldError(row=row, field=field[:60], message=message)
