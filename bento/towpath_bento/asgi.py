@@ -43,7 +43,12 @@ def problem_answer(problem: ProblemError) -> Answer:
 
 def header(scope: Scope, wanted: bytes) -> str:
     """Return the first header called `wanted` (in lower case), or nothing."""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+    return given_header(scope, wanted) or ""
+
+
+def given_header(scope: Scope, wanted: bytes) -> str | None:
+    """Return the first header called `wanted` (in lower case); None where there is none."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None)
 
 
 def declared_size(scope: Scope) -> int:

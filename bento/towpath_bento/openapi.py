@@ -37,23 +37,36 @@ _WISH: Final = {
 }
 
 
-def document(model: str, signature: Signature, unknown: UnknownColumns = "refuse") -> dict[str, Any]:
-    """Return the OpenAPI document of a service for `model` whose champion has `signature`."""
+def document(
+    model: str, signature: Signature, unknown: UnknownColumns = "refuse", *, release: str | None = None
+) -> dict[str, Any]:
+    """Return the OpenAPI document of a service for `model` whose champion, `release`, has `signature`."""
     predict = {"post": _predict(signature)}
+    described = release_document(model, signature, unknown, release=release)
+    described["paths"] |= {
+        "/v1/predict": predict,
+        "/invocations": {"post": predict["post"] | {"operationId": "invocations"}},
+        "/v1/releases": {"get": _releases()},
+        "/version": {"get": _simple("version", "Which release serves, and whether all workers agree")},
+        "/livez": {"get": _simple("livez", "The process answers")},
+        "/readyz": {"get": _simple("readyz", "A champion is live", refusals=("503",))},
+        "/ping": {"get": _simple("ping", "A champion is live", refusals=("503",))},
+        "/metrics": {"get": _simple("metrics", "Metrics of all workers", kind="text/plain")},
+        "/openapi.json": {"get": _simple("openapi", "This document", refusals=("503",))},
+    }
+    return described
+
+
+def release_document(
+    model: str, signature: Signature, unknown: UnknownColumns = "refuse", *, release: str | None = None
+) -> dict[str, Any]:
+    """Return the OpenAPI document for callers who ask `release`, which has `signature`, by its id."""
     return {
         "openapi": "3.1.0",
         "info": {"title": model, "version": signature.digest, "description": f"Predicts “{signature.target}”."},
         "paths": {
-            "/v1/predict": predict,
-            "/invocations": {"post": predict["post"] | {"operationId": "invocations"}},
-            "/v1/releases": {"get": _releases()},
-            "/v1/releases/{release}/predict": {"post": _predict_by_id()},
-            "/version": {"get": _simple("version", "Which release serves, and whether all workers agree")},
-            "/livez": {"get": _simple("livez", "The process answers")},
-            "/readyz": {"get": _simple("readyz", "A champion is live", refusals=("503",))},
-            "/ping": {"get": _simple("ping", "A champion is live", refusals=("503",))},
-            "/metrics": {"get": _simple("metrics", "Metrics of all workers", kind="text/plain")},
-            "/openapi.json": {"get": _simple("openapi", "This document", refusals=("503",))},
+            "/v1/releases/{release}/predict": {"post": _predict_by_id(_predict(signature), release)},
+            "/v1/releases/{release}/openapi.json": {"get": _document_by_id(release)},
         },
         "components": {"schemas": _schemas(signature, unknown)},
     }
@@ -91,20 +104,25 @@ def _releases() -> dict[str, Any]:
     return described
 
 
-def _predict_by_id() -> dict[str, Any]:
-    """Describe a request to a release that may have another signature than the champion, which is described here."""
-    rows = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": {"type": "object"}}
-    answer = {"release": {"type": "string"}, "predictions": {"type": "array", "items": {"type": "object"}}}
-    return {
+def _predict_by_id(predict: dict[str, Any], release: str | None) -> dict[str, Any]:
+    return predict | {
         "operationId": "predictByRelease",
-        "summary": "Predict by a release that is named, in a lane or not; its own signature reads the rows",
-        "parameters": [{"name": "release", "in": "path", "required": True, "schema": {"type": "string"}}],
-        "requestBody": {"required": True, "content": {_JSON: {"schema": _object({"rows": rows})}}},
-        "responses": {
-            "200": {"description": "One prediction for each row", "content": {_JSON: {"schema": _object(answer)}}},
-            **_problems(*_REFUSALS, "404"),
-        },
+        "summary": "Predict by the release that is named, in a lane or not",
+        "parameters": [_by_id(release)],
+        "responses": predict["responses"] | _problems("404"),
     }
+
+
+def _document_by_id(release: str | None) -> dict[str, Any]:
+    described = _simple(
+        "openapiByRelease", "The document for callers who ask this release by its id", refusals=("404", "503")
+    )
+    return described | {"parameters": [_by_id(release)]}
+
+
+def _by_id(release: str | None) -> dict[str, Any]:
+    schema = {"type": "string"} | ({"enum": [release]} if release else {})
+    return {"name": "release", "in": "path", "required": True, "schema": schema}
 
 
 def _simple(operation: str, description: str, *, kind: str = _JSON, refusals: tuple[str, ...] = ()) -> dict[str, Any]:

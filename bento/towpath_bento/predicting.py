@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     live: Live
     body: bytes
     probe: str = ""  # the lane that shall answer, where Towpath itself asks; empty for everybody else
-    pin: str = ""  # the lane that the caller wishes
+    pin: str | None = None  # the lane that the caller wishes
     release: Lane | None = None  # the release that the caller named, in a lane or not
     bulk: bool = False  # whether the body is an Arrow stream
 
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
         """
         if self.release is not None:
             return metrics.NAMED, self.release
-        if self.pin and not self.probe and not self.live.may_pin(self.pin):
+        if self.pin is not None and not self.probe and not self.live.may_pin(self.pin):
             raise ProblemError(HTTPStatus.FORBIDDEN, "Callers may not choose this lane. Leave out x-towpath-lane.")
         name = self.probe or self.pin
         chosen = self.live.named(name) if name else self.live.choose(self.body)

@@ -26,6 +26,7 @@ from towpath_bento.asgi import (
     Scope,
     Send,
     declared_size,
+    given_header,
     header,
     problem_answer,
     read_body,
@@ -38,9 +39,9 @@ from towpath_bento.identity import REQUEST_HEADER, REQUEST_KEY, identify, number
 from towpath_bento.journal.entry import Noted
 from towpath_bento.journal.opening import open_journal
 from towpath_bento.lane import Lane
-from towpath_bento.logs import ACCESS, say_as_json, tell_request
 from towpath_bento.limits import MAX_BODY_BYTES, MAX_BULK_BYTES
-from towpath_bento.openapi import document
+from towpath_bento.logs import ACCESS, say_as_json, tell_request
+from towpath_bento.openapi import document, release_document
 from towpath_bento.packaged import packaged_pointer
 from towpath_bento.predicting import Asked, Scored, not_live, score
 from towpath_bento.problems import ProblemError
@@ -61,6 +62,7 @@ WORKERS_VARIABLE: Final = "TOWPATH_WORKERS"  # how many workers the service has,
 _PREDICT: Final = ("/v1/predict", "/invocations")
 _RELEASES: Final = "/v1/releases/"
 _OF_RELEASE: Final = "/predict"
+_DOCUMENT: Final = "/openapi.json"
 _PROBE, _LANE = PROBE_HEADER.encode(), LANE_HEADER.encode()
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
@@ -163,6 +165,8 @@ class ModelServer:
             return await self._predict(scope, receive)
         if path.startswith(_RELEASES) and path.endswith(_OF_RELEASE):
             return await self._predict(scope, receive, release=path[len(_RELEASES) : -len(_OF_RELEASE)])
+        if path.startswith(_RELEASES) and path.endswith(_DOCUMENT):
+            return await self._document_of(scope, path[len(_RELEASES) : -len(_DOCUMENT)])
         return await self._route(scope)
 
     async def _route(self, scope: Scope) -> Answer:
@@ -179,13 +183,11 @@ class ModelServer:
         bulk = wire.is_bulk(header(scope, b"content-type"))
         if header(scope, b"content-encoding"):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
-        wanted = None if release is None else self.follower.live.find(release)
-        if release is not None and wanted is None:
-            raise ProblemError(HTTPStatus.NOT_FOUND, "No such release is served here. See /v1/releases.")
+        wanted = None if release is None else self._find(release)
         body = await self._read(scope, receive, MAX_BULK_BYTES if bulk else MAX_BODY_BYTES)
-        lane = await self.follower.held.fetch(wanted) if isinstance(wanted, LanePointer) else wanted
+        lane = None if wanted is None else await self._fetch(wanted)
         # One moment's lanes for the whole request, whatever is swapped meanwhile.
-        asked = Asked(self.follower.live, body, header(scope, _PROBE), header(scope, _LANE), lane, bulk)
+        asked = Asked(self.follower.live, body, header(scope, _PROBE), given_header(scope, _LANE), lane, bulk)
         try:
             scored = await self._admission.answer(score, asked, len(body), in_thread=bulk)
         except ProblemError as problem:
@@ -248,8 +250,29 @@ class ModelServer:
         return Answer(b"{}")
 
     def _openapi(self) -> Answer:
-        codec = self._champion().codec
-        return Answer(msgspec.json.encode(document(self._model, codec.signature, codec.unknown)))
+        return self._described(document, self._champion())
+
+    async def _document_of(self, scope: Scope, release: str) -> Answer:
+        _require_method(scope, "GET", "HEAD")
+        return self._described(release_document, await self._fetch(self._find(release)))
+
+    def _described(self, describe: Callable[..., dict[str, Any]], lane: Lane) -> Answer:
+        described = describe(self._model, lane.codec.signature, lane.codec.unknown, release=lane.release)
+        return Answer(msgspec.json.encode(described))
+
+    def _find(self, release: str) -> Lane | LanePointer:
+        """Return a release by its id, loaded or not.
+
+        Raises:
+            ProblemError: 404, it is not served here and was not before.
+        """
+        found = self.follower.live.find(release)
+        if found is None:
+            raise ProblemError(HTTPStatus.NOT_FOUND, "No such release is served here. See /v1/releases.")
+        return found
+
+    async def _fetch(self, wanted: Lane | LanePointer) -> Lane:
+        return await self.follower.held.fetch(wanted) if isinstance(wanted, LanePointer) else wanted
 
     def _releases(self) -> Answer:
         """Answer which releases can be asked by their ids, and which of them are in memory in this worker."""

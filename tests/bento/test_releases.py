@@ -162,6 +162,7 @@ def test_a_promotion_leaves_the_release_of_before_askable(
     [
         (None, "champion", 200),
         (None, "challenger", 403),
+        (None, "", 403),
         ("canary", "champion", 200),
         ("canary", "challenger", 200),
         ("canary", "shadow", 403),
