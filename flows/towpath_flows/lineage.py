@@ -7,14 +7,14 @@ Events go to .towpath/openlineage.jsonl, or wherever the environment says in Ope
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from towpath_flows.data.sources.base import Input
 from towpath_gitops import layout
-from towpath_gitops.records.lineage import Lineage, LineageInput
+from towpath_gitops.records.lineage import LineageInput
 from towpath_gitops.records.release import Release
 
 if TYPE_CHECKING:
@@ -60,22 +60,48 @@ def datasets(source: str, data: str, rows: int, inputs: Sequence[Input]) -> list
 # --- OpenLineage --------------------------------------------------------------------------------------------------
 
 
-def announce(root: Path, release: Release, record: Lineage, *, began: datetime, run: str | None = None) -> None:
-    """Send the two events of a finished training: it began, and it made this release from those inputs.
+@dataclass(frozen=True)
+class Training:
+    """A run that trains `model`: `run` is its UUID, `code` its commit, `inputs` what it has read by now."""
 
-    `run` is the run's UUID; a new one where nobody has given it any.
+    model: str
+    run: str
+    code: str
+    inputs: tuple[LineageInput, ...] = ()
+
+
+def began(root: Path, training: Training, moment: datetime) -> None:
+    """Send that a training has begun; what it reads is not known yet.
 
     Raises:
-        Exception: whatever the transport raises; a release stands without its events.
+        Exception: whatever the transport raises, here and below; a training goes on without its events.
     """
+    _send(root, training, "START", moment)
+
+
+def completed(root: Path, training: Training, release: Release | None) -> None:
+    """Send that a training is through, from which inputs, and with which release; None where it made none."""
+    _send(root, training, "COMPLETE", datetime.now(UTC), release=release)
+
+
+def failed(root: Path, training: Training, words: str, *, is_stopped: bool = False) -> None:
+    """Send that a training failed, or was stopped by somebody; `words` are one line without values of the data."""
+    _send(root, training, "ABORT" if is_stopped else "FAIL", datetime.now(UTC), error=words)
+
+
+def _send(  # noqa: PLR0913 (what an event tells)
+    root: Path,
+    training: Training,
+    state: str,
+    moment: datetime,
+    *,
+    release: Release | None = None,
+    error: str | None = None,
+) -> None:
     if os.environ.get("OPENLINEAGE_DISABLED", "").lower() in {"1", "true"}:
         return
-    from openlineage.client.event_v2 import RunState  # noqa: PLC0415 (only where events are sent)
-
     client = _client(root)
-    run_id = run or str(uuid4())
-    for state, moment in ((RunState.START, began), (RunState.COMPLETE, datetime.now(UTC))):
-        client.emit(_event(state, moment, run_id, release, record))
+    client.emit(_event(state, moment, training, release, error))
     client.close()
 
 
@@ -94,31 +120,42 @@ def _client(root: Path) -> "OpenLineageClient":
     return OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
 
 
-def _event(state: Any, moment: datetime, run_id: str, release: Release, record: Lineage) -> Any:  # noqa: ANN401 (OpenLineage's enum and event)
-    from openlineage.client.event_v2 import (  # noqa: PLC0415 (only where events are sent)
-        InputDataset,
-        Job,
-        OutputDataset,
-        Run,
-        RunEvent,
-    )
-    from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet  # noqa: PLC0415
+def _event(state: str, moment: datetime, training: Training, release: Release | None, error: str | None) -> Any:  # noqa: ANN401 (OpenLineage's event)
+    from openlineage.client.event_v2 import Job, OutputDataset, Run, RunEvent, RunState  # noqa: PLC0415 (as above)
+    from openlineage.client.generated.error_message_run import ErrorMessageRunFacet  # noqa: PLC0415 (as above)
     from openlineage.client.generated.source_code_location_job import SourceCodeLocationJobFacet  # noqa: PLC0415
 
-    def version(digest: str) -> dict[str, Any]:
-        return {"version": DatasetVersionDatasetFacet(datasetVersion=digest, producer=PRODUCER)}
-
-    places = [(_named(each.uri), each.digest) for each in record.inputs] or [((NAMESPACE, record.source), record.data)]
-    code = SourceCodeLocationJobFacet(type="git", url="", version=release.code, producer=PRODUCER)
+    code = SourceCodeLocationJobFacet(type="git", url="", version=training.code, producer=PRODUCER)
+    told: dict[str, Any] = (
+        {"errorMessage": ErrorMessageRunFacet(message=error, programmingLanguage="PYTHON")} if error else {}
+    )
+    made = [release] if release else []
     return RunEvent(
-        eventType=state,
+        eventType=RunState[state],
         eventTime=moment.isoformat(),
-        run=Run(runId=run_id),
-        job=Job(namespace=NAMESPACE, name=f"{release.model}.train", facets={"sourceCodeLocation": code}),
-        inputs=[InputDataset(namespace, name, facets=version(digest)) for (namespace, name), digest in places],
-        outputs=[OutputDataset(NAMESPACE, f"{release.model}/release", facets=version(release.id))],
+        run=Run(runId=training.run, facets=told),
+        job=Job(namespace=NAMESPACE, name=f"{training.model}.train", facets={"sourceCodeLocation": code}),
+        inputs=[_input(each) for each in training.inputs],
+        outputs=[OutputDataset(NAMESPACE, f"{each.model}/release", facets=_version(each.id)) for each in made],
         producer=PRODUCER,
     )
+
+
+def _input(each: LineageInput) -> Any:  # noqa: ANN401 (OpenLineage's dataset)
+    from openlineage.client.event_v2 import InputDataset  # noqa: PLC0415 (only where events are sent)
+    from openlineage.client.generated.data_quality_metrics_input_dataset import (  # noqa: PLC0415 (as above)
+        DataQualityMetricsInputDatasetFacet,
+    )
+
+    namespace, name = _named(each.uri)
+    size = DataQualityMetricsInputDatasetFacet(columnMetrics={}, bytes=each.size_bytes, producer=PRODUCER)
+    return InputDataset(namespace, name, facets=_version(each.digest), inputFacets={"dataQualityMetrics": size})
+
+
+def _version(digest: str) -> dict[str, Any]:
+    from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet  # noqa: PLC0415
+
+    return {"version": DatasetVersionDatasetFacet(datasetVersion=digest, producer=PRODUCER)}
 
 
 def _named(uri: str) -> tuple[str, str]:

@@ -104,7 +104,9 @@ def open_project(*, clean: bool = True, sample: int | None = None) -> Workspace:
         return Workspace(project.root, project.spec)
     repository = Repository.discover(project.root)
     repository.require_clean()
-    return Workspace(project.root, project.spec, repository.head())
+    workspace = Workspace(project.root, project.spec, repository.head())
+    assets.begin(workspace, repository.head())
+    return workspace
 
 
 @_stage("load", outside=True)
@@ -112,6 +114,7 @@ def load(project: Project, since: datetime | None = None, until: datetime | None
     """Read the rows from `since` to `until`; what is None comes from `data.window` in model.yaml."""
     table = sources.load(project, since=since, until=until)
     announcing.say(f"Read {len(table.frame):,} rows of {table.source}: {table.memory_bytes / 1e6:,.1f} MB in memory")
+    assets.read(table)
     assets.tell_of_data(project, table)
     return table
 
@@ -127,6 +130,7 @@ def already_trained(project: Project, table: Table) -> str | None:
     if found is None:
         return None
     announcing.say(f"The same rows, code, parameters and seed have given {found}: nothing is trained")
+    assets.announce(found)
     return found.id
 
 
@@ -374,7 +378,7 @@ def _register(project: Project, table: Table, model: Model, exported: Exported, 
     release = registration.register(project.root, training, known)
     if announcing.is_run():
         add_asset_metadata(f"towpath://{release.model}/release", release.plain() | {"id": release.id})
-    assets.announce(project.root, release, registration.lineage_of(training, release))
+    assets.announce(release)
     shutil.rmtree(exported.folder.parent, ignore_errors=True)
     _announce(release, known)
     return release.id

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.project import Project
+from towpath_flows.server import api_environment, stop
 from towpath_flows.training import Exported, Model, TuneResult, export, fit
 from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops import layout
@@ -96,6 +97,26 @@ def make_project(root: Path, orders: pd.DataFrame, spec: str = SPEC, schema: str
     (root / "model.yaml").write_text(spec)
     orders.to_parquet(root / "data" / "orders.parquet", index=False)
     return Project.open(root)
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return the variables of a real Prefect server, started once and stopped afterwards."""
+    root = tmp_path_factory.mktemp("prefect")
+    yield api_environment(root)
+    from prefect.logging.handlers import APILogHandler  # noqa: PLC0415 (takes seconds)
+
+    APILogHandler().flush()  # else the last lines are sent to a server that is gone
+    stop(root)
+
+
+@pytest.fixture
+def prefect_api(api: dict[str, str]) -> Iterator[None]:
+    """Let flows of this test run on the real server."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 (takes seconds)
+
+    with temporary_settings({PREFECT_API_URL: api["PREFECT_API_URL"]}):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import pytest
 
 from towpath_flows.data import Table, load
 from towpath_flows.project import Project
-from towpath_flows.server import api_environment, stop
 from towpath_gitops import layout
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import (
@@ -26,17 +25,6 @@ from towpath_gitops.records.release import Release
 # The very flows that a generated repository holds.
 TEMPLATE = Path(__file__).parents[2] / "template" / "flows"
 Run = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Return the variables of a real Prefect server, started once and stopped afterwards."""
-    root = tmp_path_factory.mktemp("prefect")
-    yield api_environment(root)
-    from prefect.logging.handlers import APILogHandler  # noqa: PLC0415 (takes seconds)
-
-    APILogHandler().flush()  # else the last lines are sent to a server that is gone
-    stop(root)
 
 
 @pytest.fixture
@@ -67,6 +55,13 @@ def _artifacts(api: dict[str, str]) -> set[str]:
     with temporary_settings({PREFECT_API_URL: api["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
         answer = client.request("POST", "/artifacts/filter", json={})
         return {artifact["key"] for artifact in answer.json() if artifact["key"]}
+
+
+def _told(project: Project) -> list[tuple[str, str]]:
+    """Return the kinds of OpenLineage's events, with the words of a failure."""
+    lines = layout.state(project.root, "openlineage.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    return [(each["eventType"], each["run"]["facets"].get("errorMessage", {}).get("message", "")) for each in events]
 
 
 def _wait_for_event(api: dict[str, str], event: str, resource: str) -> None:
@@ -142,6 +137,7 @@ def test_data_that_breaks_the_contract_ends_the_flow(run: Run, api: dict[str, st
     with pytest.raises(DataContractError, match="breaks 1 rules"):
         run("train")
     assert "data-contract" in _artifacts(api)
+    assert _told(published)[-1] == ("FAIL", "data/orders.parquet breaks 1 rules of the schema shop.schema:Orders")
     assert Registry(layout.tracking_uri(published.root)).releases("returns") == []
 
 
