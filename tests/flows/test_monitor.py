@@ -116,6 +116,17 @@ def test_the_report_is_written_for_people_and_machines(published: Project, relea
     assert as_markdown(report) == (folder / "report.md").read_text()
 
 
+def test_the_values_of_a_sensitive_column_are_not_drawn(published: Project, release: Release) -> None:
+    """That it drifted is told, and by how much."""
+    data = published.spec.data.model_copy(update={"sensitive": ("seller",)})
+    project = Project(published.root, published.spec.model_copy(update={"data": data}))
+    report = _watch(project, release, seller="Mata Hari")
+    assert "seller" in {column.column for column in report.drifted}
+    page = (write_report(project.root, report) / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 7
+    assert "Hari" not in page
+
+
 def test_a_window_of_one_row_is_answered(published: Project, release: Release) -> None:
     """A single row proves nothing and breaks nothing."""
     table: Table = load(published)

@@ -1,7 +1,7 @@
 """Three parts that share nothing: train to fit, validation to choose, test to judge."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -47,7 +47,7 @@ def split(project: Project, frame: pd.DataFrame) -> Splits:
             cannot be learned.
     """
     spec = project.spec
-    target = Target.of(spec, frame)
+    target = replace(Target.of(spec, frame), sensitive=spec.target in project.sensitive)
     known = frame[frame[spec.target].notna()] if frame[spec.target].isna().any() else frame
     known = known.reset_index(drop=True)
     shares = (1 - spec.split.validation - spec.split.test, spec.split.validation, spec.split.test)

@@ -25,11 +25,15 @@ def label(value: object) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted. `classes` is None for regression; of two classes the second is the one asked about."""
+    """What is predicted. `classes` is None for regression; of two classes the second is the one asked about.
+
+    Of a `sensitive` one no message shows a value but the classes.
+    """
 
     column: str
     task: Task
     classes: tuple[str, ...] | None
+    sensitive: bool = False
 
     @classmethod
     def of(cls, spec: ModelSpec, frame: pd.DataFrame) -> Self:
@@ -66,10 +70,13 @@ class Target:
         if codes.isna().any():
             raise DataContractError(
                 f"{int(codes.isna().sum()):,} rows have a {self.column} that the model does not know",
-                why=f"Row {codes.index[codes.isna()][0]} has {values[codes.isna()].iloc[0]!r}; "
+                why=f"Row {codes.index[codes.isna()][0]}{self._shown(values[codes.isna()].iloc[0])}; "
                 f"known are {', '.join(self.classes)}.",
             )
         return np.asarray(codes, dtype=np.int64)
+
+    def _shown(self, value: object) -> str:
+        return " has another" if self.sensitive else f" has {value!r}"
 
 
 def _numbers(column: str, values: "pd.Series[Any]") -> NDArray[np.float64]:

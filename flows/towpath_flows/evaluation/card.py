@@ -85,12 +85,15 @@ def _purpose(facts: Facts) -> Section:
 
 
 def _inputs(signature: Signature) -> Section:
+    hidden = set(signature.sensitive or ())
     rows = tuple(
         (
             column.name,
             column.type,
             "may be missing" if column.nullable else "required",
-            _range(column.minimum, column.maximum) or _listed(column.categories),
+            "not told"
+            if column.name in hidden
+            else _range(column.minimum, column.maximum) or _listed(column.categories),
             "" if column.example is None else str(column.example),
         )
         for column in signature.inputs[:_MOST_LISTED]

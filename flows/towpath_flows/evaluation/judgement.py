@@ -36,7 +36,10 @@ def window_of(project: Project, frame: pd.DataFrame) -> tuple[str | None, str | 
 
 
 def groups_of(project: Project, frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Return the column (n,) of every slice gate as text, in which missing values are a group of their own."""
+    """Return the column (n,) of every slice gate as text, in which missing values are a group of their own.
+
+    The groups of a sensitive column have numbers instead of its values: all that is told of them is how they fare.
+    """
     columns = {gate.slice for gate in project.spec.gates if isinstance(gate, SliceGate)}
     lacking = sorted(columns - set(frame))
     if lacking:
@@ -44,10 +47,16 @@ def groups_of(project: Project, frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
             f"A slice gate names {', '.join(lacking)}, which the schema does not have",
             hint="Correct `slice` under `gates` in model.yaml.",
         )
-    return {
-        name: frame[name].astype(object).where(frame[name].notna(), "(missing)").astype(str).to_numpy(dtype=object)
-        for name in columns
-    }
+    return {name: _texts(frame[name], discreet=name in project.sensitive) for name in columns}
+
+
+def _texts(values: "pd.Series[Any]", *, discreet: bool) -> NDArray[Any]:
+    found: NDArray[Any] = values.astype(object).where(values.notna(), "(missing)").astype(str).to_numpy(dtype=object)
+    if not discreet:
+        return found
+    codes, different = pd.factorize(found, sort=True)
+    width = len(str(len(different)))
+    return np.array([f"group {code + 1:0{width}}" for code in codes], dtype=object)
 
 
 def assess_worth(

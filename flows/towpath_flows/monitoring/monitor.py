@@ -82,7 +82,7 @@ class Performance:
 
 @dataclass(frozen=True)
 class Report:
-    """What the monitor found. `samples` holds reference and window columns (n,) for the plots."""
+    """What the monitor found. `samples` holds reference and window columns (n,) for the plots, but sensitive ones."""
 
     release: Release
     window: tuple[str | None, str | None]
@@ -206,7 +206,7 @@ def watch(
         problems=problems,
         performance=_performance(project, scorer, release, _labelled(project, frame, now)),
         created=now,
-        samples=samples,
+        samples={name: pair for name, pair in samples.items() if name not in project.sensitive},
         traffic=traffic.judged(alpha) if traffic else None,
     )
 

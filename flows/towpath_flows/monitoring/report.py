@@ -119,7 +119,8 @@ def _rows(columns: Sequence[ColumnDrift]) -> tuple[tuple[str, ...], ...]:
 def _pictures(report: Report) -> dict[str, str]:
     indices = {column.column: column.psi for column in report.columns}
     draws = {"stability": plots.bars(indices, "How far each column moved", "population stability index", limit=SHIFT)}
-    names = [column.column for column in report.columns if column.column != ANSWER][:PLOTTED]
+    told = [column.column for column in report.columns if column.column in report.samples]
+    names = [name for name in told if name != ANSWER][:PLOTTED]
     for name in [ANSWER, *names]:
         draws[name] = _distribution(name, *report.samples[name])
     return {name: plots.svg(draw) for name, draw in draws.items()}
