@@ -26,6 +26,7 @@ RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=500, pa
 FeatureName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(@v\d+)?:[A-Za-z_]\w*$")]
 TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 PositiveShare = Annotated[Share, Field(gt=0)]
+S3_ADDRESS: Final = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,900}$"
 _UNITS: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -55,15 +56,13 @@ class FileSource(Record):
     csv: TextSpec = TextSpec()
 
 
-class S3Source(Record):
-    """One object of a bucket, or all below a prefix that ends in a slash; in the formats of files."""
+class _InBuckets(Record):
+    """A source that may lie in S3, and who lets it be read."""
 
-    s3: Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,900}$")]
     block: Name | None = Field(default=None, description="a Prefect block of type S3Bucket, which brings credentials")
     credentials: Name | None = Field(
         default=None, description="a Prefect block of type AwsCredentials; default: AWS's own chain, as the environment"
     )
-    csv: TextSpec = TextSpec()
 
     @model_validator(mode="after")
     def _has_one_block(self) -> Self:
@@ -71,6 +70,13 @@ class S3Source(Record):
             message = "give either block or credentials: an S3Bucket block brings its own"
             raise ValueError(message)
         return self
+
+
+class S3Source(_InBuckets):
+    """One object of a bucket, or all below a prefix that ends in a slash; in the formats of files."""
+
+    s3: Annotated[str, StringConstraints(pattern=S3_ADDRESS)]
+    csv: TextSpec = TextSpec()
 
 
 class SqlSource(Record):
@@ -92,13 +98,32 @@ class SqlSource(Record):
         return self
 
 
-class DuckdbSource(Record):
+class DuckdbSource(_InBuckets):
     """A query over files, each under a name of its own; it can read no others."""
 
     duckdb: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     files: Annotated[dict[TableName, RelativePath], Field(min_length=1)] = Field(
-        description="name in the query → Parquet, CSV or JSON-lines file, or folder of such"
+        description="name in the query → Parquet, CSV or JSON-lines file, or folder of such; also s3://bucket/key"
     )
+    csv: dict[TableName, TextSpec] = Field(
+        default={}, description="name in the query → how its file is written; what is not named, DuckDB finds out"
+    )
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        unknown = sorted(set(self.csv) - set(self.files))
+        if unknown:
+            message = f"csv names {', '.join(unknown)}, which `files` does not; it has {', '.join(self.files)}"
+            raise ValueError(message)
+        wrong = [place for place in self.files.values() if "://" in place and not re.match(S3_ADDRESS, place)]
+        if wrong:
+            message = f"{wrong[0]} is no file: write a path, or s3://bucket/key"
+            raise ValueError(message)
+        dated = sorted(name for name, text in self.csv.items() if text.dates)
+        if dated:
+            message = f"csv: {dated[0]}: the query reads dates of other forms itself: strptime(day, '%d.%m.%Y')"
+            raise ValueError(message)
+        return self
 
 
 class FeastSource(Record):

@@ -13,6 +13,11 @@ Quote = Literal['"', "'"]
 Grouping = Literal[",", ".", "'", " ", "\u00a0", "\u202f"]
 DateFormat = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{0,40}%[aAbBdHIjmMpSfyYzZ-][^\x00-\x1f]{0,60}$")]
 Mark = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+# What pandas' readers take for missing (`na_values` in its documentation of `read_csv`), besides nothing.
+USUAL_MARKS: Final = frozenset(
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL"}
+    | {"NaN", "None", "n/a", "nan", "null"}
+)
 _UTF_8: Final = "utf-8"
 
 

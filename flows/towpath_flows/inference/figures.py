@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from towpath_flows.data.sources.separated import number
 from towpath_flows.inference.naming import one_line
-from towpath_flows.text_spec import Grouping
+from towpath_flows.text_spec import USUAL_MARKS, Grouping
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,6 @@ class Way:
         return number(self.decimal, self.thousands)
 
 
-# What pandas' readers take for missing (`na_values` in its documentation of `read_csv`), besides nothing.
-USUAL_MARKS: Final = frozenset(
-    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL"}
-    | {"NaN", "None", "n/a", "nan", "null"}
-)
 _WORDLIKE: Final = frozenset({"N/A", "NA", "NULL", "None", "n/a", "null"})
 # What people and programs write besides; only ever taken for missing in a column of numbers.
 _OTHER_MARKS: Final = frozenset(

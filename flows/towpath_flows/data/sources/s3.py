@@ -10,7 +10,7 @@ from typing import Any
 
 from towpath_flows.data.sources.base import Input, Part, Request, missing
 from towpath_flows.data.sources.files import READERS, read_file
-from towpath_flows.data_spec import S3Source
+from towpath_flows.data_spec import DuckdbSource, S3Source
 from towpath_gitops.errors import DataContractError, NotFoundError, UnavailableError
 from towpath_gitops.files import scratch
 from towpath_gitops.layout import state
@@ -29,18 +29,28 @@ def read(spec: S3Source, request: Request, note: Callable[[Input], None]) -> Ite
         NotFoundError: there is no such object, block or bucket, or nothing that can be read below the prefix.
         UnavailableError: S3 does not answer, or does not let these credentials read.
     """
-    bucket, key = spec.s3.removeprefix("s3://").split("/", 1)
-    client = _client(spec)
     with scratch(state(request.root, "incoming"), ".s3-") as folder:
-        for each in _keys(client, bucket, key, spec.s3):
-            name, path = f"s3://{bucket}/{each}", folder / f"object{PurePosixPath(each).suffix}"
-            _download(client, bucket, each, path)
+        for name, path in fetched(client_of(spec), spec.s3, folder):
             yield from read_file(path, name, request, spec.csv)
             note(Input(name, digest_file(path), path.stat().st_size))
             path.unlink()
 
 
-def _client(spec: S3Source) -> Any:  # noqa: ANN401 (boto3 makes its types when it runs)
+def fetched(client: Any, address: str, folder: Path) -> Iterator[tuple[str, Path]]:  # noqa: ANN401 (boto3 makes its types when it runs)
+    """Yield the address of each object, and the file in `folder` that it went to, one after the other.
+
+    Raises:
+        NotFoundError: there is no such object or bucket, or nothing that can be read below the prefix.
+        UnavailableError: S3 does not answer, or does not let these credentials read.
+    """
+    bucket, key = address.removeprefix("s3://").split("/", 1)
+    for number, each in enumerate(_keys(client, bucket, key, address)):
+        path = folder / f"object{number}{PurePosixPath(each).suffix}"
+        _download(client, bucket, each, path)
+        yield f"s3://{bucket}/{each}", path
+
+
+def client_of(spec: S3Source | DuckdbSource) -> Any:  # noqa: ANN401 (boto3 makes its types when it runs)
     """Return the S3 client of the block that model.yaml names."""
     try:
         from prefect_aws import AwsCredentials, S3Bucket  # noqa: PLC0415 (heavy, and an extra)
