@@ -454,3 +454,15 @@ def test_texts_that_name_rows_are_set_aside_before_a_check_refuses_them() -> Non
 def test_names_that_callers_cannot_send_are_left_out(name: str) -> None:
     """And it is said why."""
     assert "name" in examine(name, pd.Series([1.0, 2.0])).lost
+
+
+def test_shares_grow_until_few_rows_of_many_classes_can_be_split(inferred: Inferred) -> None:
+    """Dealing out each class loses rows to rounding; where nothing helps, no file is named that is not there."""
+    random = np.random.default_rng(0)
+    kind = np.repeat([f"k{place}" for place in range(6)], [15, 15, 15, 16, 16, 11])
+    frame = pd.DataFrame({"x": random.normal(size=88), "kind": kind})
+    assert inferred(frame, "kind").trial.rows["validation"] >= 20
+    rare = frame.assign(kind=[f"k{place}" if place > 30 else "usual" for place in range(88)])
+    with pytest.raises(DataContractError, match="cannot be split in three") as refused:
+        inferred(rare, "kind")
+    assert "model.yaml" not in str(refused.value)

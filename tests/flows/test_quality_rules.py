@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,27 @@ def verdict(rule: str, project: Project, frame: pd.DataFrame, **others: object) 
     """Return the one verdict of a rule."""
     (measure,) = measured(rule, project, frame, **others)  # type: ignore[arg-type]  # handed on as they are
     return measure.verdict
+
+
+@pytest.mark.parametrize(
+    ("column", "verdict"),
+    [
+        (lambda amount: np.log(amount + 1), Verdict.FAIL),
+        (lambda amount: -1.19 * amount, Verdict.FAIL),
+        (lambda amount: amount + np.random.default_rng(0).normal(0, 40, len(amount)), Verdict.PASS),
+        (lambda amount: (amount > 50).astype(float), Verdict.PASS),
+    ],
+)
+def test_the_target_in_another_unit_is_a_copy(
+    shop: Project, orders: pd.DataFrame, column: Callable[[Any], Any], verdict: Verdict
+) -> None:
+    """A logarithm, a tax on top: what rises or falls exactly with the answer knows it, on however few rows."""
+    changed = {"task": "regression", "target": "amount", "exclude": ("refund_days", "returned"), "gates": ()}
+    project = Project(shop.root, shop.spec.model_copy(update=changed))
+    frame = orders[orders["amount"].notna()].head(300)
+    (measure,) = measured("leakage", project, frame.assign(items=column(frame["amount"])), leakage=None)
+    assert measure.verdict is verdict
+    assert verdict is Verdict.PASS or "items rises or falls exactly with amount" in measure.message
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -26,6 +26,7 @@ _FEWEST_ROWS: Final = 2_000
 _GIVES_AWAY: Final = 0.98  # a column that predicts so well alone is hardly a cause: it was made from the answer
 _GIVES_ALL_AWAY: Final = 0.995  # of each of several classes
 _FEWEST: Final = 3 * splits.MIN_ROWS + 3
+_LARGEST: Final = 0.34  # share of the rows of a small table that the test may take, and validation as many
 _ROUNDS: Final = 100
 _PATIENCE: Final = 15
 _METRICS: Final[dict[str, tuple[str, ...]]] = {
@@ -114,7 +115,12 @@ def _parted(project: Project, frame: pd.DataFrame) -> tuple[Project, Splits, lis
                 why = str(refusal).splitlines()[0] if refusal else ""
                 doubts.append(f"{project.spec.time} could be the time, but the rows cannot be split by it: {why}.")
             return tried, parts, [*doubts, *_unjudged(parts)]
-    raise refusal or DataContractError("The rows cannot be split")
+    why = str(refusal).splitlines()[0] if refusal else ""
+    raise DataContractError(
+        "The rows cannot be split in three: to learn from, to choose by and to judge by",
+        why=f"{why}. Shares of up to {_LARGEST:.0%} were tried.",
+        hint="Gather more rows, or group rare classes of the target.",
+    )
 
 
 def _shares(frame: pd.DataFrame, target: str) -> Sequence[SplitSpec]:
@@ -122,7 +128,8 @@ def _shares(frame: pd.DataFrame, target: str) -> Sequence[SplitSpec]:
     fewest = math.ceil(100 * (splits.MIN_ROWS + 0.5) / max(known, 1)) / 100
     if fewest <= 0.2:  # noqa: PLR2004 (the usual share)
         return [SplitSpec()]
-    return [SplitSpec(validation=fewest, test=fewest)]
+    shares = [fewest + step / 100 for step in range(0, 16, 3) if fewest + step / 100 <= _LARGEST]
+    return [SplitSpec(validation=share, test=share) for share in (shares or [fewest])]
 
 
 def refuse_few(target: "pd.Series[Any]") -> int:

@@ -17,6 +17,8 @@ _BINS: Final = 50  # of a number's range, by quantiles; one more for missing
 _PRIOR_ROWS: Final = 20  # a category's mean is drawn to the overall mean by as many rows: rare ones prove nothing
 _Z: Final = 1.959964  # half width of a 95 % interval in standard errors
 _COPY: Final = 0.999  # share of equal values from which a column is a copy
+_IN_STEP: Final = 0.9995  # rank correlation from which a column is the target in another unit
+_FEWEST_PAIRS: Final = 10  # different values; fewer are in step by chance, or in a table of codes
 _LOOK: Final = 1_000  # rows of a first look
 _LIKELY: Final = 0.95  # share of equal values there, below which it is no copy
 _EXCLUDE: Final = "is it known at prediction time? If not, add it to `exclude`"
@@ -63,13 +65,17 @@ def _copies(facts: Facts, limit: float) -> Iterator[Measure]:
     spec = facts.spec
     own, later = facts.frame[spec.target], _later(facts)
     copied = f"a copy of {spec.target}: {_EXCLUDE}"
+    gate = f"no column alone reaches {limit:g}"
     ahead = f"{spec.target} of the next row in time, which is still to come: {_EXCLUDE}"
     for name in facts.features:
         for other, words in ((own, copied), (later, ahead)):
             if other is not None and _same(facts.frame[name], other) >= _COPY:
-                gate = f"no column alone reaches {limit:g}"
                 yield Measure(gate, Verdict.FAIL, f"{name} is {words}", name, 1.0, limit)
                 break
+        else:
+            if spec.task == "regression" and _is_in_step(facts.frame[name], own):
+                words = f"{name} rises or falls exactly with {spec.target}: {_EXCLUDE}"
+                yield Measure(gate, Verdict.FAIL, words, name, 1.0, limit)
 
 
 def _later(facts: Facts) -> Any:  # noqa: ANN401 (pandas is not typed here)
@@ -92,6 +98,24 @@ def _same(first: Any, second: Any) -> float:  # noqa: ANN401 (as above)
     look = np.unique(np.linspace(0, len(first) - 1, min(len(first), _LOOK)).astype(int))
     share = _equal(first.iloc[look], second.iloc[look])
     return share if len(look) == len(first) or share < _LIKELY else _equal(first, second)
+
+
+def _is_in_step(first: Any, second: Any) -> bool:  # noqa: ANN401 (as above)
+    """Whether two columns of numbers are in the same order, or in the opposite: one is a function of the other.
+
+    By Spearman's rank correlation, which does not mind another unit or a logarithm.
+    """
+    if not pd.api.types.is_numeric_dtype(first) or pd.api.types.is_bool_dtype(first):
+        return False
+    known = np.flatnonzero(first.notna() & second.notna())
+    look = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), _LOOK)).astype(int))] if len(known) else known
+    for rows in (look, known):
+        pair = first.iloc[rows].astype("float64"), second.iloc[rows].astype("float64")
+        if len(rows) < _FEWEST_PAIRS or min(each.nunique() for each in pair) < _FEWEST_PAIRS:
+            return False
+        if abs(pair[0].rank().corr(pair[1].rank())) < _IN_STEP:
+            return False
+    return True
 
 
 def _equal(first: Any, second: Any) -> float:  # noqa: ANN401 (as above)
