@@ -126,6 +126,16 @@ def test_a_value_may_move_as_far_as_the_model_errs(noise: float, verdict: Verdic
     assert run(CHECKS["perturbations"], subject).verdict is verdict
 
 
+def test_marks_are_not_moved_to_where_none_can_be() -> None:
+    """Between a mark of 2 and one of 3 lies nothing: a model may decide by exactly these."""
+    marks = np.repeat(np.arange(1.0, 5.0, dtype=np.float32), 10)[:, None]
+    subject = Subject(_signature(), lambda c: np.where(c["amount"] >= 3, 0.9, 0.1), {**COLUMNS, "amount": marks})
+    assert "Not applicable" in run(CHECKS["perturbations"], subject).message
+    fine = replace(subject, columns={**COLUMNS, "amount": np.linspace(2.99, 3.01, 40, dtype=np.float32)[:, None]})
+    finding = run(CHECKS["perturbations"], fine)
+    assert finding.message.startswith("Moving amount by 1.0%")
+
+
 def test_a_check_that_breaks_is_an_error() -> None:
     """A model that raises on plain rows is an error finding, not an exception."""
 

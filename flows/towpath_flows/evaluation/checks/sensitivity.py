@@ -16,6 +16,7 @@ from towpath_gitops.records.signature import Column
 _GRID: Final = 11  # values of a column, from its least to its greatest, between which an answer is watched
 _MOST_COLUMNS: Final = 60  # that are perturbed; of wider tables those from all over
 _FLIPS, _FLIPS_OF_VALUES = 0.25, 0.5  # shares that may flip unless model.yaml says otherwise
+_REPEATED: Final = 10  # rows to each value, from which a column has few values
 _WHOLE_STEP: Final = 0.05  # a step of one is small for whole numbers that spread over twenty
 
 Answers = NDArray[np.float64]
@@ -56,7 +57,7 @@ class Perturbations:
             return None
         thin = subject.thinned(2 * len(steps))
         flips = _attacked(thin, steps)
-        told = f"Moving {len(steps)} columns by {asked.step:.1%} of their spread flips decisions"
+        told = f"Moving {_named(list(steps))} by {asked.step:.1%} of the spread (whole numbers by 1) flips decisions"
         usual = _FLIPS_OF_VALUES if subject.signature.task == "regression" else _FLIPS
         return share_within(int(flips.sum()), thin.rows, usual if asked.flips is None else asked.flips, told)
 
@@ -107,15 +108,32 @@ def _wrong_way(subject: Subject, column: Column, direction: Direction) -> NDArra
 
 
 def _steps(subject: Subject, share: float) -> Iterator[tuple[str, float]]:
-    """Yield by how much each column of numbers is moved; whole numbers only where a step of one is small."""
+    """Yield by how much each column of numbers is moved: a share of its spread, whole numbers by one at least.
+
+    Columns of few values that repeat, such as marks from 1 to 5, are left out: between them lies nothing that could
+    come, and one of them is another answer; so are whole numbers of which a step of one is not small.
+    """
     numbers = subject.numbers
-    step = max(1, -(-len(numbers) // _MOST_COLUMNS))
-    for column in numbers[::step]:
-        spread = spread_of(subject.columns[column.name])
+    every = max(1, -(-len(numbers) // _MOST_COLUMNS))
+    for column in numbers[::every]:
+        values = subject.columns[column.name]
+        spread = spread_of(values)
+        step = max(share * spread, 1.0 if column.type == "integer" else 0.0)
         if column.type == "integer" and spread * _WHOLE_STEP < 1:
             continue
-        if spread > 0:
-            yield column.name, max(share * spread, 1.0 if column.type == "integer" else 0.0)
+        if spread > 0 and not _is_coarse(values, step):
+            yield column.name, step
+
+
+def _named(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} columns"
+
+
+def _is_coarse(values: NDArray[Any], step: float) -> bool:
+    """Whether values (n, 1) are few that repeat, all of them farther apart than a step."""
+    known = values[np.isfinite(values)]
+    different = np.unique(known)
+    return len(different) * _REPEATED <= len(known) and bool((np.diff(different) > step).all())
 
 
 def _attacked(subject: Subject, steps: dict[str, float]) -> NDArray[np.bool_]:
