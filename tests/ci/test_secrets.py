@@ -73,7 +73,9 @@ ARGUMENTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "down": (("down",),),
 }
 # These train, start servers or make a repository of their own, without what the environment says: minutes each.
-ELSEWHERE: Final = {"infer", "train", "reproduce", "compare", "monitor", "validate", "up", "drill", "demo", "schemas"}
+ELSEWHERE: Final = {
+    *("infer", "train", "reproduce", "compare", "load", "monitor", "validate", "up", "drill", "demo", "schemas"),
+}
 
 
 @pytest.fixture
