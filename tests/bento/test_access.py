@@ -279,13 +279,14 @@ def test_a_token_that_is_not_good_is_refused(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(share=st.floats(0, 1, exclude_max=True), other=st.sampled_from("Aa0-_.="))
 def test_no_altered_token_opens(provider: Provider, access: Access, share: float, other: str) -> None:
-    """Any character of a good token put in another's place: refused, and never an error of ours."""
+    """Any character of a good token put in another's place: refused, unless it stands for the same; never our error."""
     token = provider.token()
     place = int(share * len(token))
     altered = token[:place] + other + token[place + 1 :]
     pieces = token.split("."), altered.split(".")
     same = [[_bytes(piece) for piece in each] for each in pieces]
-    assert statuses(access, bearer(altered)) == [200 if same[0] == same[1] else 401]
+    (status,) = statuses(access, bearer(altered))
+    assert status in ({200, 401} if same[0] == same[1] else {401})  # libraries differ in how strictly they read
 
 
 def _bytes(piece: str) -> bytes | str:
