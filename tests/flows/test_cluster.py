@@ -135,6 +135,7 @@ class _Slow:
         return FITS["lightgbm"].fit(job, params, given)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deaths", [1, 2])
 def test_a_worker_killed_in_the_middle_of_a_fit(deaths: int) -> None:
     """After one death the fit is begun again and gives the same model; after the second it is told, and none made."""

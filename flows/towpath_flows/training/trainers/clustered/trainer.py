@@ -120,10 +120,18 @@ class ClusterTrainer:
                     self._require()
                 return self._outcome(result)
             except WorkerLostError:
-                _give_up(client)
-                wait([result], timeout=_STUCK_S)
-                self._free(asked)
+                self._abandon(client, result, asked)
                 raise
+
+    def _abandon(self, client: "Client", result: "Future[Fitted]", asked: "set[Any]") -> None:
+        """End a fit that lost a worker, also what its thread asks for while it is being ended."""
+        deadline = monotonic() + _STUCK_S
+        while True:
+            asked |= set(client.futures)
+            _give_up(client)
+            if wait([result], timeout=_WATCH_S).done or monotonic() > deadline:
+                break
+        self._free(asked | set(client.futures))
 
     def _require(self) -> None:
         """Raise WorkerLostError when a worker is gone."""
