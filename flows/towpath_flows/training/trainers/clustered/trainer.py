@@ -113,25 +113,15 @@ class ClusterTrainer:
                     result.set_exception(error)
 
             Thread(target=work, name="towpath-cluster-fit", daemon=True).start()
-            asked: set[Any] = set()
             try:
                 while not wait([result], timeout=_WATCH_S).done:
-                    asked |= set(client.futures)
                     self._require()
                 return self._outcome(result)
             except WorkerLostError:
-                self._abandon(client, result, asked)
+                _give_up(client)
+                wait([result], timeout=_STUCK_S)
+                self._free(client.asked)
                 raise
-
-    def _abandon(self, client: "Client", result: "Future[Fitted]", asked: "set[Any]") -> None:
-        """End a fit that lost a worker, also what its thread asks for while it is being ended."""
-        deadline = monotonic() + _STUCK_S
-        while True:
-            asked |= set(client.futures)
-            _give_up(client)
-            if wait([result], timeout=_WATCH_S).done or monotonic() > deadline:
-                break
-        self._free(asked | set(client.futures))
 
     def _require(self) -> None:
         """Raise WorkerLostError when a worker is gone."""
@@ -162,7 +152,7 @@ class ClusterTrainer:
             sleep(_WATCH_S)
         if not stuck:
             return
-        self.cluster.client.run(os._exit, 1, workers=stuck, wait=False, on_error="ignore")
+        self.cluster.client.run(_end, workers=stuck, wait=False)
         deadline = monotonic() + _NOTICE_S
         while set(stuck) & set(self.cluster.present()) and monotonic() < deadline:
             sleep(_WATCH_S)
@@ -177,12 +167,28 @@ def _running(dask_worker: Any) -> list[Any]:  # noqa: ANN401 (Dask's; it looks f
     return [task.key for task in dask_worker.state.all_running_tasks]
 
 
+async def _end() -> None:
+    """End the worker that this runs on; a coroutine, since for others Dask would wait for an answer."""
+    os._exit(1)
+
+
 def _client() -> "type[Client]":
     """Return Dask's client as the libraries need it."""
     from distributed import Client  # noqa: PLC0415 (heavy)
 
     class FittingClient(Client):
-        """Keeps order, and keeps the scheduler alive."""
+        """Keeps order, keeps the scheduler alive, and keeps in mind what was asked, also when nobody waits for it."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (Dask's)
+            """Connect, as Dask's client does."""
+            self.asked: set[Any] = set()
+            super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+
+        def submit(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (Dask's)
+            """Submit, and remember the key: a part of a fit that failed elsewhere goes on after its future is gone."""
+            future = super().submit(*arguments, **options)  # type: ignore[no-untyped-call]
+            self.asked.add(future.key)
+            return future
 
         def who_has(self, futures: Any = None, **options: Any) -> Any:  # noqa: ANN401 (Dask's)
             """Return key → workers in the order of `futures`; Dask's own asks in that of a set.
