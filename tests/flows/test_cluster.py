@@ -121,10 +121,10 @@ def test_every_worker_sees_every_class(two: Cluster) -> None:
 
 
 class _Slow:
-    """Fits as XGBoost does, and kills one of the workers when the rows are there."""
+    """Fits as the framework does, and kills one of the workers when the rows are there."""
 
-    def __init__(self, times: int) -> None:
-        self.times = times
+    def __init__(self, framework: Framework, times: int) -> None:
+        self.framework, self.times = framework, times
 
     def fit(self, job: Job, params: Params, given: Setting) -> Fitted:
         """Kill, then fit: what the rows of the lost worker were nobody knows any more."""
@@ -132,20 +132,20 @@ class _Slow:
             self.times -= 1
             pid = job.client.run(os.getpid, workers=[job.workers[0]])[job.workers[0]]
             Thread(target=lambda: (sleep(0.2), os.kill(pid, signal.SIGKILL))).start()
-        return FITS["lightgbm"].fit(job, params, given)
+        return FITS[self.framework].fit(job, params, given)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("deaths", [1, 2])
-def test_a_worker_killed_in_the_middle_of_a_fit(deaths: int) -> None:
+@pytest.mark.parametrize(("framework", "deaths"), [("xgboost", 1), ("lightgbm", 1), ("lightgbm", 2)])
+def test_a_worker_killed_in_the_middle_of_a_fit(framework: Framework, deaths: int) -> None:
     """After one death the fit is begun again and gives the same model; after the second it is told, and none made."""
     random = np.random.default_rng(1)
     x = random.random((60_000, 20), dtype=np.float32)
     data = Data(x, (x[:, 0] + 0.2 * random.random(len(x)) > 0.6).astype(np.int64))
-    params, given = TRAINERS["lightgbm"].defaults(), setting("binary", rounds=60)
+    params, given = TRAINERS[framework].defaults(), setting("binary", rounds=60)
     with opened(ClusterSpec(workers=2)) as found:
         assert found is not None
-        trainer = ClusterTrainer(TRAINERS["lightgbm"], _Slow(deaths), found)
+        trainer = ClusterTrainer(TRAINERS[framework], _Slow(framework, deaths), found)
         if deaths > 1:
             with pytest.raises(UnavailableError, match="lost in the middle of a fit"):
                 trainer.fit(data, None, params, given)
@@ -153,7 +153,7 @@ def test_a_worker_killed_in_the_middle_of_a_fit(deaths: int) -> None:
         fitted = trainer.fit(data, None, params, given)
         assert len(trainer.lost) == 1
         assert fitted.workers == 2
-        undisturbed = trainer_on(found.again(), "lightgbm").fit(data, None, params, given)
+        undisturbed = trainer_on(found.again(), framework).fit(data, None, params, given)
         assert trainer.save(fitted.estimator) == trainer.save(undisturbed.estimator)
 
 
