@@ -101,7 +101,8 @@ class ClusterTrainer:
         Raises:
             WorkerLostError: one of them is gone.
         """
-        with self.cluster.connected(_client()) as client:
+        asked: set[Any] = set()
+        with self.cluster.connected(_client(asked)) as client:
             result: Future[Fitted] = Future()
 
             def work() -> None:
@@ -120,7 +121,7 @@ class ClusterTrainer:
             except WorkerLostError:
                 _give_up(client)
                 wait([result], timeout=_STUCK_S)
-                self._free(client.asked)
+                self._free(asked)
                 raise
 
     def _require(self) -> None:
@@ -172,22 +173,17 @@ async def _end() -> None:
     os._exit(1)
 
 
-def _client() -> "type[Client]":
-    """Return Dask's client as the libraries need it."""
+def _client(asked: set[Any]) -> "type[Client]":
+    """Return Dask's client as the libraries need it; the keys of what is submitted are added to `asked`."""
     from distributed import Client  # noqa: PLC0415 (heavy)
 
     class FittingClient(Client):
-        """Keeps order, keeps the scheduler alive, and keeps in mind what was asked, also when nobody waits for it."""
-
-        def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (Dask's)
-            """Connect, as Dask's client does."""
-            self.asked: set[Any] = set()
-            super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        """Keeps order, keeps the scheduler alive, and notes what is asked."""
 
         def submit(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (Dask's)
             """Submit, and remember the key: a part of a fit that failed elsewhere goes on after its future is gone."""
-            future = super().submit(*arguments, **options)  # type: ignore[no-untyped-call]
-            self.asked.add(future.key)
+            future = super().submit(*arguments, **options)
+            asked.add(future.key)
             return future
 
         def who_has(self, futures: Any = None, **options: Any) -> Any:  # noqa: ANN401 (Dask's)
