@@ -4,8 +4,9 @@ What is sent must fit the signature as in JSON: the same columns, limits and lis
 this module needs pyarrow, which an image holds only where its owner wants it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final, cast
 
 import numpy as np
@@ -37,13 +38,11 @@ def decode(codec: Codec, body: bytes) -> Request:
     """
     table = _table(body)
     signature, places = codec.signature, Places(codec.signature)
-    known = {column.name for column in signature.inputs}
-    errors = [_error(None, name, "is there twice") for name in _doubled(table.column_names)]
-    if codec.unknown == "refuse":
-        errors += [_error(None, n, "is not a column of this model") for n in table.column_names if n not in known]
-    columns = {} if errors else {column.name: _column(table, column) for column in signature.inputs}
-    errors += [cast("FieldError", each) for each in columns.values() if isinstance(each, dict)]
-    if errors:
+    if errors := list(islice(_misnamed(table.column_names, places, refuse=codec.unknown == "refuse"), MAX_ERRORS)):
+        raise refusal(errors)
+    given = {name: place for place, name in enumerate(table.column_names) if name in places.of}
+    columns = {column.name: _column(table, given.get(column.name), column) for column in signature.inputs}
+    if errors := [cast("FieldError", each) for each in columns.values() if isinstance(each, dict)]:
         raise refusal(errors[:MAX_ERRORS])
     return Request(_blocks(places, table.num_rows, columns), table.num_rows, None)
 
@@ -94,8 +93,18 @@ def _whole(message: str) -> ProblemError:
     return refusal([_error(None, "rows", message)])
 
 
-def _doubled(names: list[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+def _misnamed(names: Sequence[str], places: Places, *, refuse: bool) -> Iterator[FieldError]:
+    """Yield columns that are there twice, and those that the model does not know where these are refused.
+
+    A stream may name a million of them, so each is looked at once.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            yield _error(None, name, "is there twice")
+        elif refuse and name not in places.of:
+            yield _error(None, name, "is not a column of this model")
+        seen.add(name)
 
 
 def _blocks(places: Places, rows: int, columns: Mapping[str, Any]) -> Blocks:
@@ -107,12 +116,12 @@ def _blocks(places: Places, rows: int, columns: Mapping[str, Any]) -> Blocks:
     return Blocks(places, numbers, texts)
 
 
-def _column(table: Any, column: Column) -> Any:  # noqa: ANN401 (an array, or what is wrong with it)
-    """Return a column as numbers with NaN or texts with "" for missing, or what is wrong with it."""
-    if column.name not in table.column_names:
+def _column(table: Any, place: int | None, column: Column) -> Any:  # noqa: ANN401 (an array, or what is wrong with it)
+    """Return the column at a place as numbers with NaN or texts with "" for missing, or what is wrong with it."""
+    if place is None:
         empty = "" if column.type == "string" else np.nan
         return empty if column.nullable else _error(None, column.name, "is missing")
-    values = table.column(column.name).combine_chunks()
+    values = table.column(place).combine_chunks()
     if isinstance(values, pa.ChunkedArray):  # what older releases make of an empty or a single chunk
         values = values.chunk(0)
     if not _is_of_type(values.type, column):

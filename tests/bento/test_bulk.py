@@ -123,6 +123,14 @@ def test_a_column_that_is_there_twice_is_refused(codec: Codec) -> None:
     assert problem(codec, stream(made.append_column("hour", made["hour"]))).errors[0]["field"] == "hour"
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("unknown", ["refuse", "ignore"])
+def test_very_many_columns_are_looked_at_once(codec: Codec, unknown: Any) -> None:
+    """A stream of two hundred thousand columns, all called alike, is refused before anybody else has to wait for it."""
+    made = pa.Table.from_arrays([pa.nulls(1)] * 200_000, names=["colour"] * 200_000)
+    assert problem(Codec(codec.signature, unknown), stream(made)).errors[0]["field"] == "colour"
+
+
 @pytest.mark.parametrize("rows", [0, MAX_BULK_ROWS + 1])
 def test_rows_are_limited(codec: Codec, rows: int) -> None:
     """None, or one too many, is told with the limit; a claim of as many as fit no memory is not believed."""
