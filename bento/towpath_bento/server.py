@@ -64,6 +64,7 @@ _RELEASES: Final = "/v1/releases/"
 _OF_RELEASE: Final = "/predict"
 _DOCUMENT: Final = "/openapi.json"
 _PROBE, _LANE = PROBE_HEADER.encode(), LANE_HEADER.encode()
+Step = Callable[[], Awaitable[None]]
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
 
@@ -333,20 +334,36 @@ def model_server(  # noqa: PLR0913 (what an owner may set, by name)
         logs: what is printed; by default a few words at the start, at each swap, and where something fails.
         tracing: spans for OpenTelemetry; by default none.
     """
-    import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
+    _let_log(logs or Logs())
+    workers, folder = int(os.environ.get(WORKERS_VARIABLE, "1")), Path(_caller_file()).parent
+    server = ModelServer(name, workers, journal=journal or Journal(), limits=limits, logs=logs)
+    guarded = access.guard(server, name) if access else None
 
-    from towpath_bento.fronted import Fronted  # noqa: PLC0415 (imports it as well)
+    async def start() -> None:
+        if guarded:
+            guarded.load()
+        await server.start(_pointer(folder))
 
+    service = _service(name, workers, start, server.stop)
+    front = guarded or server
+    service.front = Traced(front, name, tracing.share) if tracing else front
+    return service
+
+
+def _let_log(logs: Logs) -> None:
     for logger in (log, ACCESS):
         logger.setLevel(logging.INFO)
     # Else uvicorn words a line for each request that nobody reads.
     logging.getLogger("uvicorn.access").propagate = False
-    workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
-    folder = Path(_caller_file()).parent
-    server = ModelServer(name, workers, journal=journal or Journal(), limits=limits, logs=logs)
-    guarded = access.guard(server, name) if access else None
-    if logs and logs.json:
+    if logs.json:
         say_as_json()
+
+
+def _service(name: str, workers: int, begin: Step, end: Step) -> "Fronted":
+    """Return a BentoML service that does nothing but begin and end."""
+    import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
+
+    from towpath_bento.fronted import Fronted  # noqa: PLC0415 (imports it as well)
 
     @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
     class Model:
@@ -354,18 +371,13 @@ def model_server(  # noqa: PLR0913 (what an owner may set, by name)
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML does not annotate it
         async def start(self) -> None:
-            if guarded:
-                guarded.load()
-            await server.start(_pointer(folder))
+            await begin()
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
         async def stop(self) -> None:
-            await server.stop()
+            await end()
 
-    service: Fronted = Model  # type: ignore[assignment]  # what the decorator makes of it
-    front = guarded or server
-    service.front = Traced(front, name, tracing.share) if tracing else front
-    return service
+    return Model  # type: ignore[return-value]  # what the decorator makes of it
 
 
 def _caller_file() -> str:

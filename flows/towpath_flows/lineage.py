@@ -122,10 +122,10 @@ def _client(root: Path) -> "OpenLineageClient":
 
 def _event(state: str, moment: datetime, training: Training, release: Release | None, error: str | None) -> Any:  # noqa: ANN401 (OpenLineage's event)
     from openlineage.client.event_v2 import Job, OutputDataset, Run, RunEvent, RunState  # noqa: PLC0415 (as above)
+    from openlineage.client.generated import source_code_location_job as location  # noqa: PLC0415 (as above)
     from openlineage.client.generated.error_message_run import ErrorMessageRunFacet  # noqa: PLC0415 (as above)
-    from openlineage.client.generated.source_code_location_job import SourceCodeLocationJobFacet  # noqa: PLC0415
 
-    code = SourceCodeLocationJobFacet(type="git", url="", version=training.code, producer=PRODUCER)
+    code = location.SourceCodeLocationJobFacet(type="git", url="", version=training.code, producer=PRODUCER)
     told: dict[str, Any] = (
         {"errorMessage": ErrorMessageRunFacet(message=error, programmingLanguage="PYTHON")} if error else {}
     )
@@ -153,9 +153,9 @@ def _input(each: LineageInput) -> Any:  # noqa: ANN401 (OpenLineage's dataset)
 
 
 def _version(digest: str) -> dict[str, Any]:
-    from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet  # noqa: PLC0415
+    from openlineage.client.generated import dataset_version_dataset as versions  # noqa: PLC0415 (as above)
 
-    return {"version": DatasetVersionDatasetFacet(datasetVersion=digest, producer=PRODUCER)}
+    return {"version": versions.DatasetVersionDatasetFacet(datasetVersion=digest, producer=PRODUCER)}
 
 
 def _named(uri: str) -> tuple[str, str]:

@@ -157,6 +157,10 @@ def test_keys_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
+def _algorithm(key: Any) -> Any:
+    return jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+
+
 class Provider:
     """An OpenID Connect provider on loopback: its discovery document and its keys, and how often it was asked."""
 
@@ -188,10 +192,9 @@ class Provider:
 
     def published(self) -> dict[str, Any]:
         """Return the public halves of the keys."""
-        kinds = {True: jwt.algorithms.RSAAlgorithm, False: jwt.algorithms.ECAlgorithm}
         return {
             "keys": [
-                kinds[isinstance(key, rsa.RSAPrivateKey)].to_jwk(key.public_key(), as_dict=True) | {"kid": name}  # type: ignore[attr-defined]
+                _algorithm(key).to_jwk(key.public_key(), as_dict=True) | {"kid": name}
                 for name, key in self.keys.items()
             ]
         }

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from towpath_bento import metrics
 from towpath_bento.journal import names
@@ -24,21 +23,11 @@ ADDRESS = "s3://remembered/tiny/production"
 WAIT_S = 60
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Yield the address of S3, played by moto's own server."""
-    running = ThreadedMotoServer("127.0.0.1", port=0)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-
-
 @pytest.fixture(autouse=True)
-def client(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Let AWS's own chain find server and credentials, and return a client of a fresh bucket."""
     for name, value in {
-        "AWS_ENDPOINT_URL": server,
+        "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -87,7 +87,7 @@ def test_the_payloads_would_go_off(tmp_path: Path) -> None:
         _joblib: lambda data: joblib.load(io.BytesIO(data)),
         _npy: lambda data: np.load(io.BytesIO(data), allow_pickle=True),
         _npz: lambda data: np.load(io.BytesIO(data), allow_pickle=True)["weights"],
-        _torch: lambda data: pickle.loads(zipfile.ZipFile(io.BytesIO(data)).read("archive/data.pkl")),  # noqa: S301
+        _torch: lambda data: pickle.loads(zipfile.ZipFile(io.BytesIO(data)).read("archive/data.pkl")),  # noqa: S301 (bait)
     }
     for number, (make, opened) in enumerate(openers.items()):
         canary = tmp_path / str(number)

@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -109,7 +110,7 @@ def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
             running.append(subprocess.Popen(command, stdout=log, stderr=log))
         addresses.append(address)
     for address in addresses:
-        _wait(lambda where=address: httpx.get(f"http://{where}/v2/", trust_env=False).status_code == 200)  # type: ignore[misc]
+        _wait(partial(_answers, f"http://{address}/v2/"))
     yield addresses[0], addresses[1]
     for process in running:
         process.terminate()
@@ -120,6 +121,10 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _answers(address: str) -> bool:
+    return httpx.get(address, trust_env=False).status_code == 200
 
 
 def _wait(answers: Callable[[], bool], within_s: float = START_S, log: Callable[[], str] = str) -> None:

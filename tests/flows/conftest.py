@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from towpath_flows.data import Splits, load, split, validate
+from towpath_flows.evaluation.judgement import assess_worth
 from towpath_flows.project import Project
+from towpath_flows.registration import Training, register
 from towpath_flows.server import api_environment, stop
 from towpath_flows.training import Exported, Model, TuneResult, export, fit
 from towpath_flows.training.trainers import TRAINERS
@@ -21,6 +23,7 @@ from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, LocalTarget, PinnedRelease
 from towpath_gitops.records.parsing import dump_yaml
 from towpath_gitops.records.release import Release
+from towpath_gitops.repository import Repository
 
 ROWS = 1500
 
@@ -309,6 +312,23 @@ def awkward() -> Callable[..., pd.DataFrame]:
 
 
 BUCKET = "towpath-orders"
+
+
+@pytest.fixture
+def release(published: Project, exported: Exported, splits: Splits) -> Release:
+    """Return a registered release with its evaluation evidence."""
+    training = Training(
+        model="returns",
+        folder=exported.folder,
+        signature=exported.signature,
+        code=Repository.discover(published.root).head(),
+        data="sha256:" + "d" * 64,
+        source="data/orders.parquet",
+        window=(None, None),
+        params={},
+        rows=1500,
+    )
+    return register(published.root, training, [assess_worth(published, exported.folder, splits.test)])
 
 
 @pytest.fixture

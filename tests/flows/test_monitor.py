@@ -7,36 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from towpath_flows.data import Splits, Table, load
-from towpath_flows.evaluation.judgement import assess_worth
+from towpath_flows.data import Table, load
 from towpath_flows.monitoring.monitor import Report, watch
 from towpath_flows.monitoring.report import as_markdown, write_report
 from towpath_flows.project import Project
-from towpath_flows.registration import Training, register
-from towpath_flows.training import Exported
 from towpath_gitops.errors import DataContractError
 from towpath_gitops.records.release import Release
-from towpath_gitops.repository import Repository
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 Change = Callable[[pd.DataFrame], dict[str, Any]]
-
-
-@pytest.fixture
-def release(published: Project, exported: Exported, splits: Splits) -> Release:
-    """Return a registered release with its evaluation evidence."""
-    training = Training(
-        model="returns",
-        folder=exported.folder,
-        signature=exported.signature,
-        code=Repository.discover(published.root).head(),
-        data="sha256:" + "d" * 64,
-        source="data/orders.parquet",
-        window=(None, None),
-        params={},
-        rows=1500,
-    )
-    return register(published.root, training, [assess_worth(published, exported.folder, splits.test)])
 
 
 def _watch(project: Project, release: Release, **columns: Any) -> Report:  # noqa: ANN401 (columns of any type)

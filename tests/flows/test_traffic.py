@@ -18,37 +18,17 @@ from towpath_bento.settings import Journal
 from towpath_bento.wire import Codec
 from towpath_flows import stages
 from towpath_flows.data import Splits, load
-from towpath_flows.evaluation.judgement import assess_worth
 from towpath_flows.monitoring.monitor import Report, watch
 from towpath_flows.monitoring.report import as_markdown, write_report
 from towpath_flows.project import Project
-from towpath_flows.registration import Training, register
 from towpath_flows.training import Exported
 from towpath_flows.training.features import Features, engine_columns
 from towpath_gitops import layout
 from towpath_gitops.records.release import Release
-from towpath_gitops.repository import Repository
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 Remember = Callable[..., Path]
 WAIT_S = 60
-
-
-@pytest.fixture
-def release(published: Project, exported: Exported, splits: Splits) -> Release:
-    """Return a registered release with its evaluation evidence."""
-    training = Training(
-        model="returns",
-        folder=exported.folder,
-        signature=exported.signature,
-        code=Repository.discover(published.root).head(),
-        data="sha256:" + "d" * 64,
-        source="data/orders.parquet",
-        window=(None, None),
-        params={},
-        rows=1500,
-    )
-    return register(published.root, training, [assess_worth(published, exported.folder, splits.test)])
 
 
 @pytest.fixture

@@ -26,9 +26,8 @@ def open_journal(settings: Journal, pointer: Path) -> "Writer | None":
         log.info("no journal is written%s", " here: it has no folder" if settings.share else "")
         return None
     try:
-        # pyarrow is heavy, and no part of an image without a journal.
-        from towpath_bento.journal.places import place_of  # noqa: PLC0415
-        from towpath_bento.journal.writer import Writer  # noqa: PLC0415
+        from towpath_bento.journal.places import place_of  # noqa: PLC0415 (pyarrow is no part of every image)
+        from towpath_bento.journal.writer import Writer  # noqa: PLC0415 (as above)
     except ImportError as error:
         raise MissingDependencyError(
             "The journal needs pyarrow",

@@ -190,11 +190,8 @@ def watch(
     monitor = project.spec.monitor
     since = table.window[0] or now - monitor.window
     traffic = remembered(project, release, scorer, (since, table.window[1]), journal)
-    alpha = false_alarm_rate(monitor.drift.false_alarms.per_day, monitor.every.total_seconds())
-    if traffic and traffic.samples:
-        alpha /= (
-            2  # two families of columns are looked at, and the false alarms that are borne are of both (Bonferroni)
-        )
+    families = 2 if traffic and traffic.samples else 1  # the false alarms that are borne are of both (Bonferroni)
+    alpha = false_alarm_rate(monitor.drift.false_alarms.per_day, monitor.every.total_seconds()) / families
     samples = _samples(scorer, scorer.reference(), frame)
     sides = [{name: pair[side] for name, pair in samples.items()} for side in (0, 1)]
     return Report(

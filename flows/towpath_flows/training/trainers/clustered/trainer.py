@@ -191,7 +191,7 @@ def _client(asked: set[Any]) -> "type[Client]":
 
             LightGBM numbers the workers by this order, and a model depends on the numbers.
             """
-            found = super().who_has(futures, **options)  # type: ignore[no-untyped-call]
+            found = super().who_has(futures, **options)  # type: ignore[no-untyped-call]  # Dask is partly annotated
             return found if futures is None else {future.key: found[future.key] for future in futures}
 
         def run_on_scheduler(self, function: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (as above)
@@ -200,8 +200,8 @@ def _client(asked: set[Any]) -> "type[Client]":
                 workers, from_dask, from_user, timeout_s = arguments
                 host, port = from_user or ("", 0)
                 hosts = [host, from_dask or ""]
-                return super().run_on_scheduler(started, workers, hosts, port, timeout_s or 0)  # type: ignore[no-untyped-call]
-            return super().run_on_scheduler(function, *arguments, **options)  # type: ignore[no-untyped-call]
+                return super().run_on_scheduler(started, workers, hosts, port, timeout_s or 0)  # type: ignore[no-untyped-call]  # as above
+            return super().run_on_scheduler(function, *arguments, **options)  # type: ignore[no-untyped-call]  # as above
 
     return FittingClient
 
