@@ -77,6 +77,8 @@ class Traffic:
     @property
     def words(self) -> str:
         """The finding in one sentence."""
+        if not self.rows:
+            return "The service remembers no request of that time"
         remembered = (
             f"The service remembers {self.rows:,} rows of {self.requests:,} request{'' if self.requests == 1 else 's'}"
         )
