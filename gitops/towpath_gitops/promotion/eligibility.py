@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field
 from towpath_gitops.promotion.freezes import frozen, thaw
 from towpath_gitops.records.base import Name, Record, format_duration, short
 from towpath_gitops.records.deployment import ChangeType, Deployment
-from towpath_gitops.records.evidence import Evidence, Kind, Verdict
+from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.image import ImageRecord, carries, digest_in
 from towpath_gitops.records.load_gates import contradictions
 from towpath_gitops.records.policy import Environment, Policy
@@ -296,17 +296,18 @@ def _green(kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
         yield missing("evidence_verdict", f"The {kind} evidence holds no finding", f"{again(kind)}.")
     for finding in evidence.findings:
         if finding.verdict is not Verdict.PASS:
-            more = f"About {finding.needed_rows:,} rows would settle it." if finding.needed_rows else ""
             yield missing(
                 "evidence_verdict",
                 f"{kind}: {finding.gate}: {finding.verdict}: {finding.message.rstrip('.')}",
-                more or _remedy(kind, finding.verdict),
+                _remedy(kind, finding),
             )
 
 
-def _remedy(kind: Kind, verdict: Verdict) -> str:
-    if kind is Kind.LOAD and verdict is Verdict.INCONCLUSIVE:
+def _remedy(kind: Kind, finding: Finding) -> str:
+    if kind is Kind.LOAD and finding.verdict is Verdict.INCONCLUSIVE:
         return f"Measure it in more rounds: {again(kind)} --rounds NUMBER."
+    if finding.needed_rows:
+        return f"Gather rows until it is judged on about {finding.needed_rows:,}, then train again."
     return "Mend the model or its data, then train again."
 
 

@@ -182,7 +182,7 @@ FAULTS: list[tuple[str, Callable[[], Case], str]] = [
     (
         "evidence_verdict",
         lambda: _with(Kind.EVALUATION, findings=(_finding(Verdict.INCONCLUSIVE, needed_rows=12000),)),
-        "About 12,000 rows",
+        "judged on about 12,000",
     ),
     ("evidence_expired", lambda: _with(Kind.EVALUATION, created=NOW - timedelta(days=7, seconds=1)), "good for 7d"),
     ("evidence_expired", lambda: _with(Kind.LOAD, created=NOW - timedelta(days=2)), "good for 1d"),
