@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from towpath_bento import openid
+from towpath_bento import admission, held, lane, openid, router
 from towpath_ci.drills import DRILLS
 from towpath_ci.drills.altered_artifact import AlteredArtifact
+from towpath_ci.drills.asked_by_id import CrowdedMemory, ExchangedRelease, UnservedRelease
 from towpath_ci.drills.base import Drill, Refusal, Result, run
 from towpath_ci.drills.broken_schema import BrokenSchema
 from towpath_ci.drills.edited_ledger import EditedLedger
@@ -24,6 +25,7 @@ from towpath_ci.drills.harmful_release import HarmfulRelease
 from towpath_ci.drills.leaky_model import LeakyModel
 from towpath_ci.drills.missing_evidence import MissingEvidence
 from towpath_ci.drills.moved_traffic import MovedTraffic
+from towpath_ci.drills.overload import TooManyCallers
 from towpath_ci.drills.shortened_ledger import ShortenedLedger
 from towpath_ci.drills.silent_service import SilentService
 from towpath_ci.drills.stage import Stage
@@ -130,6 +132,28 @@ def open_tokens(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(openid.TokenCheck, "admit", admit)
 
 
+def open_doors(patch: pytest.MonkeyPatch) -> None:
+    """Take every request on."""
+    patch.setattr(admission.Admission, "check", nobody)
+    patch.setattr(admission.Admission, "_check_room", nobody)
+
+
+def open_releases(patch: pytest.MonkeyPatch) -> None:
+    """Answer for whatever release is asked."""
+    patch.setattr(router.Live, "find", lambda live, _: live.lanes["champion"])
+
+
+def open_files(patch: pytest.MonkeyPatch) -> None:
+    """Open whatever lies where a release's files should."""
+    patch.setattr(lane, "check_artifact", nobody)
+
+
+def open_memory(patch: pytest.MonkeyPatch) -> None:
+    """Let the least recently used go, whatever it is."""
+    keep = held.Held.set_live
+    patch.setattr(held.Held, "set_live", lambda here, lanes: (keep(here, lanes), setattr(here, "_live", frozenset())))
+
+
 def open_keys(patch: pytest.MonkeyPatch) -> None:
     """Believe every signature at reconcile."""
     patch.setattr(reconcile, "standing", lambda *_: Standing(asked=False))
@@ -175,6 +199,10 @@ def open_monitor(patch: pytest.MonkeyPatch) -> None:
         (UnsignedRelease, open_signatures),
         (ForeignImage, open_images),
         (UnsignedToken, open_tokens),
+        (TooManyCallers, open_doors),
+        (UnservedRelease, open_releases),
+        (ExchangedRelease, open_files),
+        (CrowdedMemory, open_memory),
         (StrangersSignature, open_keys),
         (EditedLedger, open_chain),
         (ShortenedLedger, open_witnesses),

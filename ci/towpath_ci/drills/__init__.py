@@ -3,6 +3,7 @@
 from typing import Final
 
 from towpath_ci.drills.altered_artifact import AlteredArtifact
+from towpath_ci.drills.asked_by_id import CrowdedMemory, ExchangedRelease, UnservedRelease
 from towpath_ci.drills.base import Drill
 from towpath_ci.drills.behaviour import UnrulyModel
 from towpath_ci.drills.behaviour_answers import (
@@ -58,6 +59,7 @@ from towpath_ci.drills.odd_features import (
     SkewedServing,
 )
 from towpath_ci.drills.open_rival import OpenRival
+from towpath_ci.drills.overload import TooManyCallers
 from towpath_ci.drills.owners_fields import OwnersFields
 from towpath_ci.drills.revoked_verification import RevokedVerification
 from towpath_ci.drills.rewritten_hold import RewrittenHold
@@ -173,6 +175,10 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     WeakerModel,
     SluggishRelease,
     ForgedLoadRecord,
+    TooManyCallers,
+    UnservedRelease,
+    ExchangedRelease,
+    CrowdedMemory,
     UnverifiedUpstream,
     UninvitedHotfix,
     LonelyHotfix,

@@ -1,0 +1,81 @@
+"""More than a service can hold: it says so at once, and when to come again, and goes on as before."""
+
+import http.client
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from http import HTTPStatus
+from typing import Final
+
+from towpath_ci.drills.base import Drill, Refusal
+from towpath_ci.drills.stage import Stage
+from towpath_ci.drills.worker import held, rows, said, serving
+from towpath_gitops.delivery.loopback import HOST, Answer, ask
+from towpath_gitops.errors import UnavailableError
+
+_ROWS: Final = 3_000  # of one request: it takes long enough to be waited for
+_FEW, _MANY = 8, 64  # callers; a service answers 2 large requests at a time, and lets 16 wait
+_ANSWER_S: Final = 60.0  # whoever has none by then is stuck
+_PATH: Final = "/v1/predict"
+_JSON: Final = "application/json"
+
+
+class TooManyCallers(Drill):
+    """Callers beyond those that a service can hold are turned away at once, and nobody is left waiting."""
+
+    injected = "64 large requests in one moment, to a worker that answers 2 at a time and lets 16 wait"
+    gate = "overload"
+
+    def good(self, stage: Stage) -> Sequence[Refusal]:
+        """Let as many ask as it can hold."""
+        return _turned_away(stage, _FEW)
+
+    def bad(self, stage: Stage) -> Sequence[Refusal]:
+        """Let many more ask."""
+        return _turned_away(stage, _MANY)
+
+
+def _turned_away(stage: Stage, callers: int) -> Sequence[Refusal]:
+    """Let callers ask in one moment, and return who was turned away; then nobody may be any more."""
+    champion = held(stage, stage.good)
+    with serving(champion) as worker:
+        answers = list(_at_once(worker.port, rows(champion, _ROWS), callers))
+        refused = [refusal for answer in answers for refusal in refusals(answer)]
+        afterwards = refusals(ask(worker.port, _PATH, rows(champion, 1)))
+    return [Refusal("recovery", each.reason) for each in afterwards] or refused
+
+
+def refusals(answer: Answer) -> Sequence[Refusal]:
+    """Return a refusal by overload as such, any other by its status, and none for an answer."""
+    if answer.status == HTTPStatus.OK:
+        return []
+    overloaded = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and answer.headers.get("retry-after", "").isdecimal()
+    return [Refusal(TooManyCallers.gate if overloaded else str(answer.status), said(answer))]
+
+
+def _at_once(port: int, body: bytes, callers: int) -> Iterator[Answer]:
+    """Send a request from each caller but for its last byte, then all the last bytes; yield what each is answered."""
+    with ExitStack() as stack:
+        connections = [http.client.HTTPConnection(HOST, port, timeout=_ANSWER_S) for _ in range(callers)]
+        for each in connections:
+            stack.callback(each.close)
+            each.putrequest("POST", _PATH)
+            each.putheader("Content-Type", _JSON)
+            each.putheader("Content-Length", str(len(body)))
+            each.endheaders(body[:-1])
+        for each in connections:
+            each.send(body[-1:])
+        for each in connections:
+            yield received(each)
+
+
+def received(connection: http.client.HTTPConnection) -> Answer:
+    """Return what a caller is answered.
+
+    Raises:
+        UnavailableError: nothing.
+    """
+    try:
+        response = connection.getresponse()
+        return Answer(response.status, response.read(), {name.lower(): value for name, value in response.getheaders()})
+    except (OSError, http.client.HTTPException) as error:
+        raise UnavailableError("A caller of an overloaded service is not answered", why=str(error)) from error
