@@ -70,6 +70,15 @@ class Blocks(Columns):
         """Hold arrays that are filled as `places` says."""
         self._places, self.numbers, self.texts = places, numbers, texts
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.numbers)
+
+    def cut(self, start: int, stop: int) -> "Blocks":
+        """Return the rows from `start` to before `stop`, as views."""
+        return Blocks(self._places, self.numbers[start:stop], self.texts[start:stop])
+
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return a column."""
         block, place = self._places.of[name]

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from towpath_bento.engines import Engine, open_engine
+from towpath_bento.columns import Blocks
+from towpath_bento.crossover.engines import ByRows
+from towpath_bento.engines import open_engine
 from towpath_bento.problems import ProblemError
 from towpath_bento.settings import UnknownColumns
 from towpath_bento.wire import Codec
@@ -25,7 +27,8 @@ class Lane:
     release: str
     artifact: str
     codec: Codec
-    engine: Engine
+    engine: ByRows
+    folder: Path
 
 
 def load(pointer: LanePointer, unknown: UnknownColumns = "refuse") -> Lane:
@@ -50,11 +53,24 @@ def open_lane(folder: Path, *, release: str, artifact: str, unknown: UnknownColu
         NotFoundError, InvalidFileError, MissingDependencyError, DeliveryError: as `load`.
     """
     signature = parse_json(_read(folder, SIGNATURE), Signature, source=SIGNATURE)
-    golden = parse_json(_read(folder, GOLDEN), Golden, source=GOLDEN)
-    lane = Lane(release, artifact, Codec(signature, unknown), open_engine(folder, signature))
+    golden = _golden(folder)
+    lane = Lane(release, artifact, Codec(signature, unknown), ByRows(open_engine(folder, signature), release), folder)
     for number, case in enumerate(golden.cases):
         _smoke_test(lane, number, case)
     return lane
+
+
+def golden_rows(lane: Lane) -> list[Blocks]:
+    """Return the rows of a lane's golden requests as its engine takes them.
+
+    Raises:
+        DeliveryError, InvalidFileError: they cannot be read any more.
+    """
+    return [lane.codec.decode(canonical_json({"rows": case.rows})).columns for case in _golden(lane.folder).cases]
+
+
+def _golden(folder: Path) -> Golden:
+    return parse_json(_read(folder, GOLDEN), Golden, source=GOLDEN)
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -61,6 +61,9 @@ MISSING: Final = Counter("towpath_feature_missing", "Values that were missing.",
 UNSEEN: Final = Counter(
     "towpath_feature_unseen", "Texts that training never saw, and numbers beyond its range.", ("release", "column")
 )
+MANY_ROWS: Final = Counter(
+    "towpath_many_rows", "Rows predicted by the engine for many rows, where there is one.", ("release", "engine")
+)
 REFUSED: Final = Counter("towpath_feature_refused", "Values that do not fit the contract.", ("column",))
 JOURNAL_ROWS: Final = Counter("towpath_journal_rows", "Rows that the journal has written.")
 JOURNAL_DROPPED: Final = Counter("towpath_journal_dropped", "Requests not remembered for want of room in its queue.")

@@ -96,7 +96,15 @@ def _predict(signature: Signature) -> dict[str, Any]:
 
 def _releases() -> dict[str, Any]:
     text = {"type": "string"}
-    release = _object({"release": text, "lane": {"type": ["string", "null"]}, "loaded": {"type": "boolean"}})
+    many = _object({"engine": text, "rows": {"type": "integer", "description": "from how many on it answers"}})
+    release = _object(
+        {
+            "release": text,
+            "lane": {"type": ["string", "null"]},
+            "loaded": {"type": "boolean"},
+            "many": {"anyOf": [many, {"type": "null"}]},
+        }
+    )
     described = _simple("releases", "The releases that serve here or served before, and can be asked by id")
     described["responses"]["200"]["content"][_JSON]["schema"] = _object(
         {"releases": {"type": "array", "items": release}}

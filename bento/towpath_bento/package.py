@@ -13,6 +13,7 @@ from typing import Final
 import towpath_bento
 import towpath_gitops
 from towpath_bento.declared import needed_libraries
+from towpath_bento.engines.native import LIBRARIES as NATIVE
 from towpath_bento.engines.native import LIGHTGBM, XGBOOST
 from towpath_bento.image.bill import BILL, bill_of_materials
 from towpath_bento.image.locked import REQUIREMENTS, locked
@@ -27,7 +28,6 @@ from towpath_gitops.records.signature import Signature
 
 SERVICE: Final = "service.py"
 _SERVING: Final = ("bentoml", "msgspec", "numpy", "prometheus-client", "psutil", "pydantic", "ruamel.yaml")
-_NATIVE: Final = ("pandas", "scikit-learn", "skops")
 _BOOSTERS: Final = {XGBOOST: "xgboost", LIGHTGBM: "lightgbm"}
 _OURS: Final = (towpath_gitops, towpath_bento)
 _NOT_CODE: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -66,7 +66,7 @@ def package(release: Release, artifact: Path, code: Path, into: Path, lock: Path
     if not (code / SERVICE).is_file():
         raise NotFoundError(f"There is no {SERVICE} in {code}", hint="It is part of every model repository: bento/.")
     signature = parse_json((artifact / SIGNATURE).read_bytes(), Signature, source=SIGNATURE)
-    roots = (*_roots(artifact, signature), *needed_libraries(code / SERVICE))
+    roots = _roots(artifact, signature, needed_libraries(code / SERVICE))
     pins = locked(requirements(roots), lock)
     version = f"{release.semver}-{release.short_id}"
     with tempfile.TemporaryDirectory(prefix="towpath-package-") as scratch:
@@ -86,10 +86,11 @@ def package(release: Release, artifact: Path, code: Path, into: Path, lock: Path
     return PackagedBento(f"{release.model}:{version}", folder, tuple(pins.hashes), pins.unvouched)
 
 
-def _roots(artifact: Path, signature: Signature) -> tuple[str, ...]:
-    if signature.engine == "onnx":
-        return (*_SERVING, "onnxruntime")
-    return (*_SERVING, *_NATIVE, *(library for name, library in _BOOSTERS.items() if (artifact / name).is_file()))
+def _roots(artifact: Path, signature: Signature, needed: tuple[str, ...]) -> tuple[str, ...]:
+    onnx, native = signature.engine == "onnx", signature.engine == "native" or set(NATIVE) <= set(needed)
+    boosters = [library for name, library in _BOOSTERS.items() if (artifact / name).is_file()]
+    own = (*("onnxruntime",) * onnx, *(*NATIVE, *boosters) * native)
+    return tuple(dict.fromkeys((*_SERVING, *own, *needed)))
 
 
 def _fill(context: Path, release: Release, artifact: Path, code: Path) -> None:

@@ -33,7 +33,9 @@ from towpath_bento.asgi import (
     reply,
     reply_early,
 )
+from towpath_bento.crossover.settling import FOLDER, Settling
 from towpath_bento.deadlines import Deadlines
+from towpath_bento.engines.native import LIBRARIES as NATIVE
 from towpath_bento.follower import Follower, read_pointer, read_states
 from towpath_bento.identity import REQUEST_HEADER, REQUEST_KEY, identify, numbers
 from towpath_bento.journal.entry import Noted
@@ -47,7 +49,7 @@ from towpath_bento.predicting import Asked, Scored, not_live, score
 from towpath_bento.problems import ProblemError
 from towpath_bento.recorder import Recorder
 from towpath_bento.router import Shadow
-from towpath_bento.settings import Journal, Limits, Logs, Tracing
+from towpath_bento.settings import Journal, Limits, Logs, ManyRows, Tracing
 from towpath_bento.tracing import Traced
 from towpath_gitops.errors import TowpathError
 from towpath_gitops.records.pointer import LANE_HEADER, POINTER_VARIABLE, PROBE_HEADER, LanePointer, WorkerState
@@ -81,18 +83,20 @@ class ModelServer:
 
     follower: Follower  # from the start on; no request comes before it
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (as `model_server`)
         self,
         model: str,
         workers: int,
         *,
         journal: Journal | None = None,
         limits: Limits | None = None,
+        many: ManyRows | None = None,
         logs: Logs | None = None,
     ) -> None:
         """Serve `model` as one of `workers` processes; by default without a journal."""
         self._model, self._workers = model, workers
         self._settings, self._limits = journal or Journal(share=0), limits or Limits()
+        self._many = many or ManyRows()
         self._tells = logs is not None and logs.requests
         self._journal: Writer | None = None
         self._recorder = Recorder()
@@ -114,7 +118,7 @@ class ModelServer:
     @property
     def needs(self) -> tuple[str, ...]:
         """The libraries that it needs in an image, beyond those of every service."""
-        return ("pyarrow",) if self._settings.is_placed else ()
+        return ("pyarrow",) * self._settings.is_placed + NATIVE * self._many.native
 
     async def start(self, pointer: Path) -> None:
         """Bring live what the file `pointer` names now, then follow it."""
@@ -125,8 +129,17 @@ class ModelServer:
             self._recorder.remember(self._settings.share, self._journal)
         vitals.introduce()
         await self.follower.look()
-        running = (self.follower.run(), self._shadow.run(), self._deadlines.run(), self._admission.run())
-        self._tasks = [asyncio.create_task(each) for each in running]
+        settling = Settling(self._many, self._workers, pointer.parent / FOLDER)
+        self._tasks = [
+            asyncio.create_task(each)
+            for each in (
+                self.follower.run(),
+                self._shadow.run(),
+                self._deadlines.run(),
+                self._admission.run(),
+                settling.run(self._lanes),
+            )
+        ]
 
     async def stop(self) -> None:
         """Stop following. Requests in flight were answered before this is called."""
@@ -240,6 +253,9 @@ class ModelServer:
             metrics.count_refusal(int(problem.status))
             raise
 
+    def _lanes(self) -> list[Lane]:
+        return list(self.follower.live.lanes.values())
+
     def _champion(self) -> Lane:
         lane = self.follower.live.lanes.get("champion")
         if lane is None:
@@ -276,11 +292,16 @@ class ModelServer:
         return await self.follower.held.fetch(wanted) if isinstance(wanted, LanePointer) else wanted
 
     def _releases(self) -> Answer:
-        """Answer which releases can be asked by their ids, and which of them are in memory in this worker."""
+        """Answer which releases can be asked by their ids, which are in memory here, and who answers many rows."""
         live = self.follower.live
-        found = [{"release": lane.release, "lane": name, "loaded": True} for name, lane in live.lanes.items()]
+        found = [
+            {"release": lane.release, "lane": name, "loaded": True, "many": lane.engine.shown}
+            for name, lane in live.lanes.items()
+        ]
         held = self.follower.held
-        found += [{"release": each.release, "lane": None, "loaded": each in held} for each in live.earlier]
+        found += [
+            {"release": each.release, "lane": None, "loaded": each in held, "many": None} for each in live.earlier
+        ]
         return Answer(msgspec.json.encode({"releases": found}))
 
     def _version(self) -> Answer:
@@ -317,6 +338,7 @@ def model_server(  # noqa: PLR0913 (what an owner may set, by name)
     *,
     journal: Journal | None = None,
     limits: Limits | None = None,
+    many: ManyRows | None = None,
     access: Access | None = None,
     logs: Logs | None = None,
     tracing: Tracing | None = None,
@@ -330,13 +352,14 @@ def model_server(  # noqa: PLR0913 (what an owner may set, by name)
         name: the model's, as in model.yaml.
         journal: what is remembered of the answers; by default a tenth of them. `Journal(share=0)` turns it off.
         limits: what a worker takes on; by default those that `Limits` states.
+        many: which engines may answer many rows; by default the one for few, on as many threads as are faster.
         access: who may ask; by default everybody who reaches the service, which listens on loopback.
         logs: what is printed; by default a few words at the start, at each swap, and where something fails.
         tracing: spans for OpenTelemetry; by default none.
     """
     _let_log(logs or Logs())
     workers, folder = int(os.environ.get(WORKERS_VARIABLE, "1")), Path(_caller_file()).parent
-    server = ModelServer(name, workers, journal=journal or Journal(), limits=limits, logs=logs)
+    server = ModelServer(name, workers, journal=journal or Journal(), limits=limits, many=many, logs=logs)
     guarded = access.guard(server, name) if access else None
 
     async def start() -> None:

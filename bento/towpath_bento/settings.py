@@ -96,6 +96,29 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ManyRows:
+    """Which engines may answer many rows, where they prove to be faster on the machine that serves.
+
+    Args:
+        threads: that may compute one request's rows; by default the cores of the machine, shared out among the workers,
+            and at most eight. With 1 a request has one.
+        native: whether XGBoost or LightGBM may answer itself. Its libraries, of which an image holds none otherwise,
+            then are part of one, and a worker that uses them takes 100 to 200 MB more memory.
+
+    Raises:
+        InvalidFileError: a value is out of its range.
+    """
+
+    threads: int | None = None
+    native: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        holds = self.threads is None or self.threads > 0
+        _require("ManyRows", "threads", self.threads, holds=holds, rule="more than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Logs:
     """What a service prints.
 

@@ -49,7 +49,7 @@ async def serving(
     server = ModelServer("tiny", 1, limits=limits)
     await server.start(folder / "pointer.json")
     lane = server.follower.live.lanes["champion"]
-    object.__setattr__(lane, "engine", Held(lane.engine, before))
+    lane.engine.few = Held(lane.engine.few, before)
     transport = httpx.ASGITransport(server)  # type: ignore[arg-type]  # the same protocol under other names
     async with httpx.AsyncClient(transport=transport, base_url="http://testing", timeout=60) as client:
         yield client

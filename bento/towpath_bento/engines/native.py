@@ -15,6 +15,7 @@ from towpath_gitops.records.signature import Signature
 
 Booster = Callable[[Any], NDArray[np.floating[Any]]]
 
+LIBRARIES: Final = ("pandas", "scikit-learn", "skops")  # that it needs beside the booster's own
 XGBOOST: Final = "booster.ubj"
 LIGHTGBM: Final = "booster.txt"
 _OURS: Final = "towpath_bento.transformers"
