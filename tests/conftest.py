@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,6 +12,7 @@ from tempfile import mkdtemp
 import pytest
 
 NODE = Path(__file__).parent / "node"
+FEAST = ("feast>=0.60,<1",)
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 
 
@@ -44,6 +46,40 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def feast_python(kept: Callable[[str], Path]) -> str:
+    """Return the Python of an environment with Feast, made once and kept in pytest's cache.
+
+    Skips where no registry answers; fails instead on GitHub's runners, which reach one.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    place = kept("feast") / hashlib.sha256(f"{FEAST}{version}".encode()).hexdigest()[:12]
+    python = place / "bin" / "python"
+    if not python.exists():
+        _install_feast(place)
+    return str(python)
+
+
+def _install_feast(place: Path) -> None:
+    """Install by uv where there is one, by pip otherwise, beside the place and then move it there."""
+    partial = Path(mkdtemp(dir=place.parent)) / "environment"
+    uv = shutil.which("uv")
+    subprocess.run([sys.executable, "-m", "venv", *(["--without-pip"] if uv else []), str(partial)], check=True)
+    python = str(partial / "bin" / "python")
+    command = [uv, "pip", "install", "-q", "--python", python] if uv else [python, "-m", "pip", "install", "-q"]
+    done = subprocess.run([*command, *FEAST], capture_output=True, text=True, check=False)
+    if done.returncode:
+        shutil.rmtree(partial.parent)
+        why = f"Feast cannot be installed: {done.stderr.strip()[-500:]}"
+        if os.environ.get("GITHUB_ACTIONS"):
+            pytest.fail(why)
+        pytest.skip(why)
+    try:
+        partial.rename(place)
+    except OSError:  # another process of the tests was faster
+        shutil.rmtree(partial.parent)
 
 
 def _install(place: Path) -> None:

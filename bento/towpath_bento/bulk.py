@@ -36,7 +36,7 @@ def decode(codec: Codec, body: bytes) -> Request:
     Raises:
         ProblemError: 400 when it is no such stream, 422 naming a column, and its first row, that does not fit.
     """
-    table = _table(body)
+    table = read_table(body)
     signature, places = codec.signature, Places(codec.signature)
     if errors := list(islice(_misnamed(table.column_names, places, refuse=codec.unknown == "refuse"), MAX_ERRORS)):
         raise refusal(errors)
@@ -68,7 +68,12 @@ def _answers(signature: Signature, values: NDArray[Any]) -> Iterator[tuple[str, 
         yield "probabilities", pa.StructArray.from_arrays(each, list(signature.classes))
 
 
-def _table(body: bytes) -> Any:  # noqa: ANN401 (pyarrow is not typed)
+def read_table(body: bytes) -> Any:  # noqa: ANN401 (pyarrow is not typed)
+    """Return the rows of an Arrow IPC stream in one piece.
+
+    Raises:
+        ProblemError: 400 when it is no such stream, or compressed; 422 when it has no row, or too many.
+    """
     try:
         if is_compressed(body):
             raise ProblemError(HTTPStatus.BAD_REQUEST, "Send the stream's buffers uncompressed.")

@@ -65,6 +65,15 @@ MANY_ROWS: Final = Counter(
     "towpath_many_rows", "Rows predicted by the engine for many rows, where there is one.", ("release", "engine")
 )
 REFUSED: Final = Counter("towpath_feature_refused", "Values that do not fit the contract.", ("column",))
+LOOKUPS: Final = Counter("towpath_lookups", "Questions to the online store: answered or failed.", ("outcome",))
+LOOKUP_SECONDS: Final = Histogram(
+    "towpath_lookup_seconds", "From a question to the online store to its answer.", buckets=_BUCKETS_S
+)
+LOOKUP_KEYS: Final = Counter(
+    "towpath_lookup_keys",
+    "Keys by what the online store knew: found, unknown, or only what is stale.",
+    ("view", "known"),
+)
 JOURNAL_ROWS: Final = Counter("towpath_journal_rows", "Rows that the journal has written.")
 JOURNAL_DROPPED: Final = Counter("towpath_journal_dropped", "Requests not remembered for want of room in its queue.")
 JOURNAL_FAILURES: Final = Counter("towpath_journal_failures", "Times that the journal could not be written.")

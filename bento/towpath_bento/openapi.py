@@ -17,7 +17,7 @@ _REFUSALS: Final = {
     "413": "The body is too large",
     "415": "The body is not said to be JSON in UTF-8",
     "422": "The rows do not fit the model; names each row and field",
-    "503": "No release is live yet, or too much is waiting already",
+    "503": "No release is live yet, too much is waiting already, or the online store does not answer",
 }
 _STREAM: Final = {
     "schema": {
@@ -28,6 +28,7 @@ _STREAM: Final = {
 _OTHER_REFUSALS: Final = {
     "403": "Callers may not choose this lane",
     "404": "There is no such release here",
+    "502": "The online store holds a value that the model does not take",
 }
 _WISH: Final = {
     "name": LANE_HEADER,
@@ -89,7 +90,7 @@ def _predict(signature: Signature) -> dict[str, Any]:
                 "headers": {"x-towpath-lane": header, "x-towpath-release": header},
                 "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Answer"}}, wire.ARROW: _STREAM},
             },
-            **_problems(*_REFUSALS, "403"),
+            **_problems(*_REFUSALS, "403", *(("502",) if signature.online is not None else ())),
         },
     }
 
@@ -160,8 +161,8 @@ def _schemas(signature: Signature, unknown: UnknownColumns) -> dict[str, Any]:
     answer = {"release": text, "predictions": {"type": "array", "items": _prediction(signature)}}
     return {
         "Row": _object(
-            {column.name: _column(column) for column in signature.inputs},
-            [column.name for column in signature.inputs if not column.nullable],
+            {column.name: _column(column) for column in signature.inputs} | _keys(signature),
+            [column.name for column in signature.inputs if not (column.nullable or column.name in signature.looked_up)],
             others=unknown == "ignore",
         ),
         "Request": _object({"rows": rows, "entity": entity}, ["rows"]),
@@ -191,6 +192,14 @@ def _column(column: Column) -> dict[str, Any]:
     if column.example is not None:
         schema["examples"] = [column.example]
     return schema
+
+
+def _keys(signature: Signature) -> dict[str, Any]:
+    """Return the fields by which features are looked up and that are no inputs: needed by rows without the features."""
+    keys = {} if signature.online is None else signature.online.keys
+    described = {"description": "features that the row leaves out are looked up by it"}
+    named = {name: described | {"type": [key.type, "null"]} for name, key in keys.items()}
+    return {name: each for name, each in named.items() if name not in {column.name for column in signature.inputs}}
 
 
 def _prediction(signature: Signature) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Asked(NamedTuple):
     pin: str | None = None  # the lane that the caller wishes
     release: Lane | None = None  # the release that the caller named, in a lane or not
     bulk: bool = False  # whether the body is an Arrow stream
+    chosen: tuple[str, Lane] | None = None  # by the body as it was sent, where it has been completed since
 
     def choose(self) -> tuple[str, Lane]:
         """Return the lane that answers, and its name.
@@ -39,6 +40,8 @@ class Asked(NamedTuple):
         Raises:
             ProblemError: 503, it is not live; 403, callers may not choose it.
         """
+        if self.chosen is not None:
+            return self.chosen
         if self.release is not None:
             return metrics.NAMED, self.release
         if self.pin is not None and not self.probe and not self.live.may_pin(self.pin):

@@ -114,12 +114,13 @@ def _row_faults(number: int, row: object, signature: Signature, unknown: Unknown
         if name not in known:
             yield FieldError(row=number, field=_shown(name), message=_unknown(name, known))
     for column in signature.inputs:
-        message = _value_fault(row, column)
+        message = value_fault(row, column)
         if message:
             yield FieldError(row=number, field=column.name, message=message)
 
 
-def _value_fault(row: Mapping[str, object], column: Column) -> str | None:
+def value_fault(row: Mapping[str, object], column: Column) -> str | None:
+    """Return what is wrong with a row's value in `column`; None when it is allowed."""
     value = row.get(column.name)
     if value is None:
         if column.nullable:

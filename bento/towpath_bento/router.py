@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from towpath_bento.journal.entry import Noted
 from towpath_bento.lane import Lane
 from towpath_bento.wire import Request, decisions, entity_of
 from towpath_gitops.records.pointer import LaneName, LanePointer, Split
+from towpath_gitops.records.signature import Signature
 
 log = logging.getLogger("towpath.bento")
 
@@ -88,9 +89,13 @@ def _falls_within(split: Split, entity: str | None, body: bytes) -> bool:
 class Shadow:
     """Scores requests in the shadow lane, one after the other, off the callers' path."""
 
-    def __init__(self, told: Callable[[Noted], None]) -> None:
-        """Start with an empty queue; `told` is called with each of the shadow's answers, in the event loop."""
-        self._told = told
+    def __init__(self, told: Callable[[Noted], None], complete: Callable[[Signature, bytes], Awaitable[bytes]]) -> None:
+        """Start with an empty queue.
+
+        `complete` looks up for a request what a release's own signature says; `told` is called with each of the
+        shadow's answers. Both are called in the event loop.
+        """
+        self._told, self._complete = told, complete
         self._queue: asyncio.Queue[tuple[Lane, Noted, bytes]] = asyncio.Queue(_SHADOW_QUEUE)
 
     def offer(self, lane: Lane, noted: Noted, body: bytes) -> None:
@@ -103,9 +108,10 @@ class Shadow:
     async def run(self) -> None:
         """Score until cancelled."""
         while True:
-            item = await self._queue.get()
+            lane, champion, body = await self._queue.get()
             with contextlib.suppress(Exception):
-                self._told(await asyncio.to_thread(_compare, *item))
+                body = await self._complete(lane.codec.signature, body)
+                self._told(await asyncio.to_thread(_compare, lane, champion, body))
 
 
 def _compare(lane: Lane, champion: Noted, body: bytes) -> Noted:

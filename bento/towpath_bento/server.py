@@ -43,6 +43,8 @@ from towpath_bento.journal.opening import open_journal
 from towpath_bento.lane import Lane
 from towpath_bento.limits import MAX_BODY_BYTES, MAX_BULK_BYTES
 from towpath_bento.logs import ACCESS, say_as_json, tell_request
+from towpath_bento.online import Lookups
+from towpath_bento.online.lookups import StoreRefusalError
 from towpath_bento.openapi import document, release_document
 from towpath_bento.packaged import packaged_pointer
 from towpath_bento.predicting import Asked, Scored, not_live, score
@@ -100,8 +102,9 @@ class ModelServer:
         self._tells = logs is not None and logs.requests
         self._journal: Writer | None = None
         self._recorder = Recorder()
-        self._shadow = Shadow(self._recorder.note)
         self._admission = Admission(self._limits)
+        self._lookups = Lookups(self._admission.answer)
+        self._shadow = Shadow(self._recorder.note, self._lookups.fill)
         self._deadlines = Deadlines()
         self._fresh = numbers()
         self._tasks: list[asyncio.Task[None]] = []
@@ -147,6 +150,7 @@ class ModelServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._admission.close()
+        await self._lookups.close()
         self.follower.held.close()
         self._recorder.drain()
         if self._journal is not None:
@@ -203,7 +207,13 @@ class ModelServer:
         # One moment's lanes for the whole request, whatever is swapped meanwhile.
         asked = Asked(self.follower.live, body, header(scope, _PROBE), given_header(scope, _LANE), lane, bulk)
         try:
-            scored = await self._admission.answer(score, asked, len(body), in_thread=bulk)
+            if self._lookups.concern(asked):
+                asked = await self._lookups.complete(asked)
+            scored = await self._admission.answer(score, asked, len(asked.body), in_thread=bulk)
+        except StoreRefusalError as problem:
+            name, answering = asked.choose()
+            metrics.count_refusal(int(problem.status), asked.counted(name), answering.release)
+            raise
         except ProblemError as problem:
             metrics.count_refusal(int(problem.status))
             self._count_refused(asked, problem)

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from towpath_flows import training_spec
-from towpath_flows.data_spec import Data, QualitySpec
+from towpath_flows.data_spec import Data, FeastSource, QualitySpec
 from towpath_flows.evidence_spec import BehaviourSpec, BusinessMetric, CardSpec, LoadSpec, ThresholdSpec
 from towpath_flows.feature_spec import Feature
+from towpath_flows.online_spec import OnlineSpec
 from towpath_flows.training_spec import TrainSpec, TuneSpec
 from towpath_flows.units import Cost, Fraction, Frequency, Rate, Share
 from towpath_gitops.errors import InvalidFileError, NotFoundError
@@ -146,6 +147,9 @@ class ServeSpec(Record):
     errors: Share = Field(default="0.1%", validate_default=True, description="share of requests that may fail")
     cpu_hour: Cost | None = Field(default=None, description="price of an hour of one CPU, to say what releases cost")
     load: LoadSpec = LoadSpec()
+    online: OnlineSpec | None = Field(
+        default=None, description="the service looks up the features of data.train.feast; null: callers send them"
+    )
 
 
 class DriftSpec(Record):
@@ -233,6 +237,13 @@ class ModelSpec(Record):
     def _window_has_a_time(self) -> Self:
         if self.data.window is not None and self.time is None:
             message = "data.window needs `time`: name the column that tells when a row happened"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _looks_up_what_a_store_has(self) -> Self:
+        if self.serve.online is not None and not isinstance(self.data.train, FeastSource):
+            message = "serve.online looks up the features of data.train.feast, and rows come from elsewhere: remove it"
             raise ValueError(message)
         return self
 

@@ -14,6 +14,7 @@ from towpath_bento.lane import Lane, load
 from towpath_bento.router import Live, Shadow, position
 from towpath_bento.wire import decisions
 from towpath_gitops.records.pointer import Split
+from towpath_gitops.records.signature import Signature
 
 
 def body(entity: str | None) -> bytes:
@@ -104,8 +105,11 @@ def test_the_shadow_counts_how_far_it_is_off(lanes: dict[str, Lane], row: dict[s
         "champion", lanes["champion"], asked.columns, answered, None, "r1", 7.0, 0.1, len(request), sampled=True
     )
 
+    async def unchanged(_: Signature, body: bytes) -> bytes:
+        return body
+
     async def scenario() -> None:
-        shadow = Shadow(told.append)
+        shadow = Shadow(told.append, unchanged)
         shadow.offer(lane, noted, b" " * 2**20)
         for _ in range(99):
             shadow.offer(lane, noted, request)

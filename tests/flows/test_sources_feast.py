@@ -1,13 +1,9 @@
 """Features of a Feast repository, as they were known at each row's time; a real one, in an environment of its own."""
 
-import hashlib
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pandas as pd
 import pytest
@@ -18,7 +14,6 @@ from towpath_flows.data_spec import FeastSource
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError, MissingDependencyError, NotFoundError
 
-REQUIREMENTS = ("feast>=0.60,<1",)
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 
 STORE = """\
@@ -50,40 +45,6 @@ stats = FeatureView(
 )
 FeatureStore(repo_path=str(root)).apply([seller, stats, FeatureService(name="orders", features=[stats])])
 '''
-
-
-@pytest.fixture(scope="session")
-def feast_python(kept: Callable[[str], Path]) -> str:
-    """Return the Python of an environment with Feast, made once and kept in pytest's cache.
-
-    Skips where no registry answers; fails instead on GitHub's runners, which reach one.
-    """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    place = kept("feast") / hashlib.sha256(f"{REQUIREMENTS}{version}".encode()).hexdigest()[:12]
-    python = place / "bin" / "python"
-    if not python.exists():
-        _install(place)
-    return str(python)
-
-
-def _install(place: Path) -> None:
-    """Install by uv where there is one, by pip otherwise, beside the place and then move it there."""
-    partial = Path(mkdtemp(dir=place.parent)) / "environment"
-    uv = shutil.which("uv")
-    subprocess.run([sys.executable, "-m", "venv", *(["--without-pip"] if uv else []), str(partial)], check=True)
-    python = str(partial / "bin" / "python")
-    command = [uv, "pip", "install", "-q", "--python", python] if uv else [python, "-m", "pip", "install", "-q"]
-    done = subprocess.run([*command, *REQUIREMENTS], capture_output=True, text=True, check=False)
-    if done.returncode:
-        shutil.rmtree(partial.parent)
-        why = f"Feast cannot be installed: {done.stderr.strip()[-500:]}"
-        if os.environ.get("GITHUB_ACTIONS"):
-            pytest.fail(why)
-        pytest.skip(why)
-    try:
-        partial.rename(place)
-    except OSError:  # another process of the tests was faster
-        shutil.rmtree(partial.parent)
 
 
 @pytest.fixture(scope="module")

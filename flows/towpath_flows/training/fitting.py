@@ -8,6 +8,7 @@ from towpath_flows.evaluation.thresholds import choose
 from towpath_flows.evidence_spec import ThresholdSpec
 from towpath_flows.project import Project
 from towpath_flows.training.features import Features
+from towpath_flows.training.lookups import with_lookups
 from towpath_flows.training.model import Model
 from towpath_flows.training.preparation import Prepared, prepare, setting_of
 from towpath_flows.training.suspicion import suspect
@@ -29,10 +30,11 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
 
     Raises:
         TrainingError: the transformer or the library fails on these rows.
-        InvalidFileError: a column of the schema can be no input.
+        InvalidFileError: a column of the schema can be no input, or none that is looked up.
         UnavailableError, MissingDependencyError, ConflictError: the cluster cannot be used, or loses its workers.
     """
     features = Features.of(project, splits.train, splits.target)
+    features = Features(with_lookups(project, features.signature))
     setting = replace(setting_of(project, splits), threads=threads or cores())
     with cluster.opened(project.spec.train.cluster) as workers:
         trainer = trainer_on(workers, tuned.framework)

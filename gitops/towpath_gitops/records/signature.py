@@ -1,10 +1,12 @@
 """`Signature`: what a model takes and answers, as the service, the gates and rollback need to know it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from towpath_gitops.records.base import ApiVersion, Record, digest_of
+from towpath_gitops.records.online import Online
 
 Task = Literal["binary", "multiclass", "regression"]
 Engine = Literal["onnx", "native"]
@@ -69,6 +71,11 @@ class Signature(Record):
         description="limits between tenths of the answers to rows that were not learned from: probability of the "
         "second class, or value; null for multiclass",
     )
+    online: Online | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="inputs that the service looks up for rows without them; null when callers send them all",
+    )
 
     @model_validator(mode="after")
     def _columns_are_unique(self) -> Self:
@@ -83,15 +90,41 @@ class Signature(Record):
         """The digest of what callers depend on: task, target, classes, and each input's name, type and limits."""
         contract = self.model_dump(mode="json", include={"task", "target", "classes"})
         columns = [column.model_dump(mode="json", exclude={"example", "seen"}) for column in self.inputs]
+        if self.online is not None:  # only where there is one: other signatures keep the digest that they had
+            views = self.online.plain()["views"]
+            contract["online"] = [{"columns": view["columns"], "keys": view["keys"]} for view in views]
         return digest_of(contract | {"inputs": columns})
 
     def breaks(self, callers: Self) -> tuple[str, ...]:
         """Return why requests made for the signature `callers` would fail with this one; empty when none would."""
         if (self.task, self.target, self.classes) != (callers.task, callers.target, callers.classes):
             return (f"it answers {self.task} “{self.target}”, not {callers.task} “{callers.target}”",)
-        sent = {column.name: column for column in callers.inputs}
-        reasons = [_column_breaks(column, sent.get(column.name)) for column in self.inputs]
-        return tuple(reason for reason in reasons if reason)
+        sent = callers.sent
+        reasons = [
+            _column_breaks(column, sent.get(column.name))
+            for column in self.inputs
+            if column.name in sent or column.name not in self.looked_up
+        ]
+        return tuple(reason for reason in (*reasons, *self._unlooked(sent)) if reason)
+
+    @property
+    def looked_up(self) -> frozenset[str]:
+        """The inputs that callers may leave out, for the service looks them up."""
+        return frozenset() if self.online is None else self.online.columns
+
+    @property
+    def sent(self) -> dict[str, Column]:
+        """The columns that callers send, by name: the inputs that nobody looks up, and the keys of the others."""
+        keys = {} if self.online is None else self.online.keys
+        own = {column.name: column for column in self.inputs if column.name not in self.looked_up}
+        return {name: Column(name=name, type=key.type) for name, key in keys.items()} | own
+
+    def _unlooked(self, sent: dict[str, Column]) -> Iterator[str]:
+        """Say which features are neither sent nor can be looked up, for want of a key."""
+        for view in self.online.views if self.online is not None else ():
+            lacking = [key.name for key in view.keys if key.name not in sent]
+            if lacking and any(column not in sent for column in view.columns):
+                yield f"it looks up {view.view} by “{lacking[0]}”, which callers do not send"
 
 
 def _column_breaks(needed: Column, sent: Column | None) -> str | None:

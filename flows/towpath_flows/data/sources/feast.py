@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -67,7 +67,8 @@ def read(spec: FeastSource, request: Request, note: Callable[[Input], None]) -> 
         rows = _rows(spec, request, note)
         rows.to_parquet(folder / "rows.parquet", index=False)
         del rows
-        _ask(spec, request, folder)
+        question = {"rows": str(folder / "rows.parquet"), "into": str(folder / "found.parquet"), "order": _ORDER}
+        ask(spec, request.root, question, folder)
         for part in files.read_file(folder / "found.parquet", describe(spec), _named(request), TextSpec()):
             available = tuple(request.time if name == _TIME else name for name in part.available)
             frame = part.frame.rename(columns={_TIME: request.time})
@@ -107,23 +108,32 @@ def _rows(spec: FeastSource, request: Request, note: Callable[[Input], None]) ->
     return rows.assign(**{_ORDER: range(len(rows))})
 
 
-def _ask(spec: FeastSource, request: Request, folder: Path) -> None:
+def ask(spec: FeastSource, root: Path, question: Mapping[str, object], folder: Path) -> None:
+    """Put a question to the repository, which Feast's own environment answers into a file that the question names.
+
+    Args:
+        spec: which repository, which of its features, and where Feast is.
+        root: the model repository's.
+        question: what `feast_child` asks for besides the features.
+        folder: where the question is written.
+
+    Raises:
+        NotFoundError, MissingDependencyError, DataContractError, UnavailableError: as `read`.
+    """
     asked = {
-        "repository": str((request.root / spec.feast).absolute()),
-        "rows": str(folder / "rows.parquet"),
-        "into": str(folder / "found.parquet"),
+        "repository": str((root / spec.feast).absolute()),
         "features": list(spec.features or ()),
         "service": spec.service,
-        "order": _ORDER,
+        **question,
     }
     (folder / "request.json").write_text(json.dumps(asked), encoding="utf-8")
-    python = _python(spec, request.root)
+    python = _python(spec, root)
     # The child's own folder must not be on its path: a module called feast lies there, which is this one.
     command = [python, "-P", str(Path(feast_child.__file__).absolute()), str(folder / "request.json")]
     environment = os.environ | {"FEAST_USAGE": "False", "DO_NOT_TRACK": "1"}
     try:
         done = subprocess.run(
-            command, env=environment, cwd=request.root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command, env=environment, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
     except OSError as error:
         raise NotFoundError(
