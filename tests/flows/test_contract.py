@@ -145,6 +145,21 @@ def test_a_column_may_be_called_self(new_project: New, orders: pd.DataFrame) -> 
     assert validate(project, table(orders.rename(columns={"items": "self"}))).frame["self"].equals(orders["items"])
 
 
+def test_a_schema_that_filters_is_not_asked_about_other_columns(new_project: New, orders: pd.DataFrame) -> None:
+    """Columns beside the schema's are left out before its rules are asked, and nothing is wrong with them."""
+    strict = '    returned: bool\n\n    class Config:\n        strict = "filter"\n'
+    project = new_project(schema=("    returned: bool\n", strict))
+    rows = Table(orders.assign(colour="red"), "", "orders", (None, None))
+    assert "colour" not in examine(project, rows).frame
+
+
+def test_checked_columns_share_the_memory_of_the_rows(project: Project) -> None:
+    """What was read in the schema's types is not held a second time."""
+    table = load(project)
+    frame = validate(project, table).frame
+    assert all(np.shares_memory(frame[name], table.frame[name]) for name in ("amount", "items", "express"))
+
+
 def test_a_wide_table_stays_in_one_piece() -> None:
     """Two hundred columns become others without a word of warning, in their own order."""
     frame = pd.DataFrame(np.zeros((3, 200)), columns=[f"c{place}" for place in range(200)])

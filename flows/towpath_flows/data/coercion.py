@@ -12,7 +12,8 @@ import pandas as pd
 Kind = Literal["number", "integer", "boolean", "string", "moment", "other"]
 Series = Any  # pandas is not typed here
 
-_MOST_PIECES: Final = 50  # columns of a table that is not copied into one piece
+_MOST_PIECES: Final = 50  # columns of a table that may lie in as many pieces
+_UTC: Final = "datetime64[us, UTC]"  # the type of every moment
 _TRUTHS: Final[dict[object, bool]] = {
     True: True, False: False, "true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False,
     "1": True, "0": False,
@@ -39,7 +40,8 @@ def kind_of(dtype: Any) -> Kind:  # noqa: ANN401 (pandera's data types have no c
 def coerce(values: Series, kind: Kind) -> tuple[Series, Series]:
     """Return the values in the type of `kind`, and a mask of those that cannot be without loss (missing is no loss).
 
-    Integers and booleans with missing values become pandas' nullable types; moments become UTC.
+    Integers and booleans with missing values become pandas' nullable types; moments become UTC. What has its type
+    already is the same object.
     """
     converted, bad = _COERCIONS[kind](values)
     return converted, bad & values.notna()
@@ -48,9 +50,16 @@ def coerce(values: Series, kind: Kind) -> tuple[Series, Series]:
 def replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Return the table with these columns in it.
 
-    `DataFrame.assign` cannot, of a column called `self`. What stays shares the memory of the given table; but a wide
-    table is copied, lest it lie in pieces, of which pandas warns.
+    `DataFrame.assign` cannot, of a column called `self`. What stays shares the memory of the given table. Where so many
+    columns change that the table would lie in pieces, of which pandas warns, it is copied.
     """
+    if not columns:
+        return frame
+    if len(columns) <= _MOST_PIECES and set(columns) <= set(frame):
+        changed = frame.copy(deep=False)
+        for name, values in columns.items():
+            changed.isetitem(frame.columns.get_loc(name), values)
+        return changed
     together = {name: frame[name] for name in frame} | dict(columns)
     return pd.DataFrame(together, index=frame.index, copy=len(together) > _MOST_PIECES)
 
@@ -62,6 +71,8 @@ def _is_text(dtype: Any) -> bool:  # noqa: ANN401 (as above)
 
 
 def _number(values: Series) -> tuple[Series, Series]:
+    if values.dtype == np.dtype("float64"):
+        return values, ~np.isfinite(values)
     numbers = pd.to_numeric(_plain(values), errors="coerce").astype("float64")
     return numbers, ~np.isfinite(numbers)
 
@@ -85,7 +96,7 @@ def _boolean(values: Series) -> tuple[Series, Series]:
 
 def _string(values: Series) -> tuple[Series, Series]:
     if isinstance(values.dtype, pd.StringDtype):
-        return values.astype("str"), values.isna()
+        return (values if values.dtype == "str" else values.astype("str")), values.isna()
     texts = _plain(values)
     bad = ~texts.map(lambda value: isinstance(value, str)).astype(bool)
     return texts.where(~bad, None).astype("str"), bad
@@ -94,6 +105,8 @@ def _string(values: Series) -> tuple[Series, Series]:
 def _moment(values: Series) -> tuple[Series, Series]:
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values, pd.Series(True, index=values.index)
+    if isinstance(values.dtype, pd.DatetimeTZDtype) and str(values.dtype) == _UTC:
+        return values, values.isna()
     moments = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
     return moments.dt.as_unit("us"), moments.isna()
 

@@ -166,9 +166,12 @@ def _typed(schema: "pa.DataFrameSchema", rows: Table) -> tuple[pd.DataFrame, lis
                 problems.append(_missing(name, len(frame), rows.available or tuple(map(str, frame.columns))))
             continue
         kind = kind_of(column.dtype)
-        columns[name], bad = coerce(frame[name], kind)
+        values = frame[name]
+        typed, bad = coerce(values, kind)
+        if typed is not values:  # most are what they should be: a second table of them would double the memory
+            columns[name] = typed
         if bad.any():
-            problems.append(Problem(name, _EXPECTED[kind], int(bad.sum()), _examples(frame[name][bad])))
+            problems.append(Problem(name, _EXPECTED[kind], int(bad.sum()), _examples(values[bad])))
     return replaced(frame, columns), problems
 
 
@@ -182,6 +185,7 @@ def _rules_only(schema: "pa.DataFrameSchema", without: set[str]) -> "pa.DataFram
     rules = copy.deepcopy(schema).remove_columns([name for name in without if name in schema.columns])
     rules.coerce = False
     rules.ordered = False
+    rules.strict = rules.strict is True  # what to filter was left out before: see `_as_owner_sees`
     for column in rules.columns.values():
         if kind_of(column.dtype) != "other":
             column.dtype = None
@@ -190,7 +194,9 @@ def _rules_only(schema: "pa.DataFrameSchema", without: set[str]) -> "pa.DataFram
 
 
 def _as_owner_sees(schema: "pa.DataFrameSchema", frame: pd.DataFrame) -> pd.DataFrame:
-    """Give moments without a time zone to rules of a schema that declares them so."""
+    """Give moments without a time zone to rules of a schema that declares them so; leave out what it filters."""
+    if schema.strict == "filter" and not set(frame) <= set(schema.columns):
+        frame = frame[[name for name in frame if name in schema.columns]]
     naive = {
         name: frame[name].dt.tz_localize(None)
         for name, column in schema.columns.items()
@@ -203,7 +209,7 @@ def _broken_rules(schema: "pa.DataFrameSchema", frame: pd.DataFrame) -> list[Pro
     import pandera.errors  # noqa: PLC0415 (heavy; the schema was imported by then)
 
     try:
-        schema.validate(frame, lazy=True)
+        schema.validate(frame.copy(deep=False), lazy=True, inplace=True)  # what it changes stays in its own columns
     except pandera.errors.SchemaErrors as error:
         return list(_problems(error.failure_cases))
     return []

@@ -46,15 +46,15 @@ def load(project: Project, *, since: datetime | None = None, until: datetime | N
     request = _request(project, window)
     source = SOURCES[kind].describe(spec.data.train)
     inputs: list[Input] = []
-    kept, available = list[pd.DataFrame](), dict[str, None]()
-    taken_bytes = 0
-    for part in _timed(SOURCES[kind].read(spec.data.train, request, inputs.append), project):
-        frame = _within(part.frame, spec.time, window)
-        taken_bytes += int(frame.memory_usage(deep=True).sum())
-        _bound(taken_bytes, request.memory_bytes, source)
-        kept.append(frame)
-        available |= dict.fromkeys(part.available)
-    whole = _joined(kept)
+    available = dict[str, None]()
+
+    def within() -> Iterator[pd.DataFrame]:
+        for part in _timed(SOURCES[kind].read(spec.data.train, request, inputs.append), project):
+            available.update(dict.fromkeys(part.available))
+            yield _within(part.frame, spec.time, window)
+
+    whole = _joined(list(_bounded(within(), request.memory_bytes, source)))
+    _let_go()
     if whole.empty:
         raise _nothing(project, kind, request, source)
     size = int(whole.memory_usage(deep=True).sum())
@@ -97,13 +97,24 @@ def _request(project: Project, window: Window) -> Request:
     return Request(project.root, columns, strings, spec.time, *window.bounds, memory)
 
 
-def _bound(taken_bytes: int, limit_bytes: int, source: str) -> None:
-    if taken_bytes > limit_bytes:
-        raise DataContractError(
-            f"The rows of {source} take more than {limit_bytes / 1e6:,.0f} MB in memory",
-            why="Reading was stopped before the machine suffers.",
-            hint="Take a shorter window or fewer columns, or allow more under data.memory in model.yaml.",
-        )
+def _bounded(frames: Iterator[pd.DataFrame], limit_bytes: int, source: str) -> Iterator[pd.DataFrame]:
+    taken_bytes = 0
+    for frame in frames:
+        taken_bytes += int(frame.memory_usage(deep=True).sum())
+        if taken_bytes > limit_bytes:
+            raise DataContractError(
+                f"The rows of {source} take more than {limit_bytes / 1e6:,.0f} MB in memory",
+                why="Reading was stopped before the machine suffers.",
+                hint="Take a shorter window or fewer columns, or allow more under data.memory in model.yaml.",
+            )
+        yield frame
+
+
+def _let_go() -> None:
+    """Give back what Arrow keeps of the memory that files were read in: NumPy and the trees cannot use it."""
+    import pyarrow as pa  # noqa: PLC0415 (loaded by then)
+
+    pa.default_memory_pool().release_unused()
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -114,6 +125,8 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     full = [frame for frame in frames if len(frame)]
     if len(full) < 2:  # noqa: PLR2004 (one piece is what it is)
         return full[0].reset_index(drop=True) if full else pd.DataFrame()
+    if all(frame.dtypes.equals(full[0].dtypes) for frame in full):
+        return pd.concat(full, ignore_index=True)  # by blocks of columns: of a wide table far faster, in less memory
     return pd.DataFrame({name: _column(full, name) for name in dict.fromkeys(chain.from_iterable(full))})
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from towpath_gitops.errors import MissingDependencyError
 
 BATCH_ROWS: Final = 100_000  # rows that are in memory before the window is applied to them
+_BATCH_CELLS: Final = 10_000_000  # of wide tables fewer rows
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ class Table:
 def missing(library: str, extra: str, error: ImportError) -> MissingDependencyError:
     """Return the error that names what to install."""
     return MissingDependencyError(f"{library} is not installed", why=str(error), hint=f"pip install 'towpath[{extra}]'")
+
+
+def batch_rows(columns: int) -> int:
+    """Return how many rows of a table of so many columns to hold at once."""
+    return max(1, min(BATCH_ROWS, _BATCH_CELLS // max(1, columns)))
 
 
 def at_utc(moment: datetime | None, *, like: object) -> datetime | None:

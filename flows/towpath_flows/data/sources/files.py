@@ -9,12 +9,14 @@ from typing import Any, Final
 import pandas as pd
 
 from towpath_flows.data.sources import separated
-from towpath_flows.data.sources.base import BATCH_ROWS, Input, Part, Request, at_utc
+from towpath_flows.data.sources.base import BATCH_ROWS, Input, Part, Request, at_utc, batch_rows
 from towpath_flows.data.sources.separated import Piece
 from towpath_flows.data_spec import FileSource
 from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import DataContractError, NotFoundError
 from towpath_gitops.records.base import digest_file
+
+_AHEAD: Final = 2  # batches of Parquet that are read before they are asked for; Arrow's sixteen may be the whole table
 
 
 def describe(spec: FileSource) -> str:
@@ -113,7 +115,8 @@ def _parquet(path: Path, request: Request, _: TextSpec) -> Iterator[Piece]:
         window = _window(ds.field(request.time), dataset.schema.field(request.time).type, request)
     schema = pa.schema([dataset.schema.field(name) for name in columns], dataset.schema.metadata)
     found = False
-    for batch in dataset.to_batches(columns=columns, filter=window, batch_size=BATCH_ROWS):
+    reading = {"batch_size": batch_rows(len(columns)), "batch_readahead": _AHEAD, "fragment_readahead": 1}
+    for batch in dataset.to_batches(columns=columns, filter=window, **reading):
         if batch.num_rows:
             found = True
             yield _as_pandas(pa.Table.from_batches([batch]).cast(schema)), names
