@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Final, TypeVar
 
+from towpath_bento.bodies import UNCOUNTED_BYTES, Bodies
 from towpath_bento.problems import ProblemError
 from towpath_bento.settings import Limits
 
-INLINE_BYTES: Final = 16_384  # bodies up to this size are answered in the event loop: a thread would cost more
+INLINE_BYTES: Final = UNCOUNTED_BYTES  # bodies up to this size are answered in the event loop: a thread would cost more
 THREADS: Final = 2  # for large requests; more would only share the same cores
 _BEAT_S: Final = 0.05
 
@@ -29,6 +30,7 @@ class Admission:
     def __init__(self, limits: Limits) -> None:
         """Let wait what `limits` allows."""
         self._limits = limits
+        self.bodies = Bodies(limits.body_bytes)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="large")
         self._large = 0  # taken on and not yet answered
         self._due_s = time.monotonic() + _BEAT_S  # when the loop should come round next

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from towpath_bento import problems, wire
+from towpath_bento.bodies import Body
 from towpath_bento.deadlines import Deadlines
 from towpath_bento.limits import BODY_TIMEOUT_S, MAX_BODY_BYTES
 from towpath_bento.problems import ProblemError
@@ -59,11 +60,14 @@ def declared_size(scope: Scope) -> int:
     return int(declared) if len(declared) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
-async def read_body(scope: Scope, receive: Receive, deadlines: Deadlines, most_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """Return the whole body of a request, of at most `most_bytes`.
+async def read_body(
+    scope: Scope, receive: Receive, deadlines: Deadlines, held: Body, most_bytes: int = MAX_BODY_BYTES
+) -> bytes:
+    """Return the whole body of a request, of at most `most_bytes`, counted as `held` while it arrives.
 
     Raises:
-        ProblemError: 413 as soon as it is known to be too large; 408 when it does not arrive in `BODY_TIMEOUT_S`.
+        ProblemError: 413 as soon as it is known to be too large; 503 when the bodies of all requests are together; 408
+            when it does not arrive in `BODY_TIMEOUT_S`.
         ClientGoneError: the caller hung up.
     """
     if declared_size(scope) > most_bytes:
@@ -76,6 +80,7 @@ async def read_body(scope: Scope, receive: Receive, deadlines: Deadlines, most_b
                 size += len(chunk)
                 if size > most_bytes:
                     raise _too_large(most_bytes)
+                held.grow(size)
                 chunks.append(chunk)
     except TimeoutError:
         detail = f"The body did not arrive within {BODY_TIMEOUT_S:g} s."

@@ -33,6 +33,7 @@ from towpath_bento.asgi import (
     reply,
     reply_early,
 )
+from towpath_bento.bodies import Body
 from towpath_bento.crossover.settling import FOLDER, Settling
 from towpath_bento.deadlines import Deadlines
 from towpath_bento.engines.native import LIBRARIES as NATIVE
@@ -103,6 +104,7 @@ class ModelServer:
         self._journal: Writer | None = None
         self._recorder = Recorder()
         self._admission = Admission(self._limits)
+        self._most_bytes = min(MAX_BULK_BYTES, self._limits.body_bytes)  # of an Arrow stream
         self._lookups = Lookups(self._admission.answer)
         self._shadow = Shadow(self._recorder.note, self._lookups.fill)
         self._deadlines = Deadlines()
@@ -196,13 +198,17 @@ class ModelServer:
         return answer if isinstance(answer, Answer) else await answer
 
     async def _predict(self, scope: Scope, receive: Receive, release: str | None = None) -> Answer:
+        with self._admission.bodies.hold() as held:
+            return await self._predicted(scope, receive, held, release)
+
+    async def _predicted(self, scope: Scope, receive: Receive, held: Body, release: str | None) -> Answer:
         started_s = time.perf_counter()
         _require_method(scope, "POST")
         bulk = wire.is_bulk(header(scope, b"content-type"))
         if header(scope, b"content-encoding"):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
         wanted = None if release is None else self._find(release)
-        body = await self._read(scope, receive, MAX_BULK_BYTES if bulk else MAX_BODY_BYTES)
+        body = await self._read(scope, receive, held, self._most_bytes if bulk else MAX_BODY_BYTES)
         lane = None if wanted is None else await self._fetch(wanted)
         # One moment's lanes for the whole request, whatever is swapped meanwhile.
         asked = Asked(self.follower.live, body, header(scope, _PROBE), given_header(scope, _LANE), lane, bulk)
@@ -255,10 +261,10 @@ class ModelServer:
         vitals.update(now=True)
         return Answer(await asyncio.to_thread(metrics.render), metrics.CONTENT_TYPE)
 
-    async def _read(self, scope: Scope, receive: Receive, most_bytes: int) -> bytes:
+    async def _read(self, scope: Scope, receive: Receive, held: Body, most_bytes: int) -> bytes:
         try:
             self._admission.check(declared_size(scope))
-            return await read_body(scope, receive, self._deadlines, most_bytes)
+            return await read_body(scope, receive, self._deadlines, held, most_bytes)
         except ProblemError as problem:
             metrics.count_refusal(int(problem.status))
             raise

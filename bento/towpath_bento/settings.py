@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from towpath_bento.limits import MAX_BODY_BYTES
 from towpath_gitops.errors import InvalidFileError
 
 UnknownColumns = Literal["refuse", "ignore"]
@@ -73,6 +74,8 @@ class Limits:
         waiting: large requests that may wait for a thread, and small ones in one turn of a worker that is late; those
             beyond are answered 503 with `Retry-After`.
         wait_s: seconds by which a worker may be late before it answers 503.
+        body_bytes: of all large requests of a worker together, as they arrive and until they are answered; those beyond
+            are answered 503 with `Retry-After`.
         releases: held in memory beside those in lanes, for an instant way back and for whoever asks them by id.
         unknown_columns: `refuse` answers 422 and names the column; `ignore` leaves it unread.
 
@@ -82,6 +85,7 @@ class Limits:
 
     waiting: int = 16
     wait_s: float = 0.5
+    body_bytes: int = 2**28
     releases: int = 4
     unknown_columns: UnknownColumns = "refuse"
 
@@ -90,6 +94,8 @@ class Limits:
         for name in ("waiting", "releases"):
             _require("Limits", name, getattr(self, name), holds=getattr(self, name) >= 0, rule="0 or more")
         _require("Limits", "wait_s", self.wait_s, holds=self.wait_s > 0, rule="more than 0")
+        least = f"{MAX_BODY_BYTES} or more, as much as one request may have"
+        _require("Limits", "body_bytes", self.body_bytes, holds=self.body_bytes >= MAX_BODY_BYTES, rule=least)
         known = get_args(UnknownColumns)
         rule = " or ".join(known)
         _require("Limits", "unknown_columns", self.unknown_columns, holds=self.unknown_columns in known, rule=rule)

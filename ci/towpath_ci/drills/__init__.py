@@ -59,7 +59,7 @@ from towpath_ci.drills.odd_features import (
     SkewedServing,
 )
 from towpath_ci.drills.open_rival import OpenRival
-from towpath_ci.drills.overload import TooManyCallers
+from towpath_ci.drills.overload import StackedBodies, TooManyCallers
 from towpath_ci.drills.owners_fields import OwnersFields
 from towpath_ci.drills.revoked_verification import RevokedVerification
 from towpath_ci.drills.rewritten_hold import RewrittenHold
@@ -176,6 +176,7 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     SluggishRelease,
     ForgedLoadRecord,
     TooManyCallers,
+    StackedBodies,
     UnservedRelease,
     ExchangedRelease,
     CrowdedMemory,

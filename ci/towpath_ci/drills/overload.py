@@ -2,7 +2,7 @@
 
 import http.client
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from typing import Final
 
@@ -34,17 +34,48 @@ class TooManyCallers(Drill):
         return _turned_away(stage, _MANY)
 
 
+class StackedBodies(Drill):
+    """Large requests that arrive slowly fill no memory beyond what a service may hold of all of them together."""
+
+    injected = "8 requests of 8 MiB, each stopped before its last byte, to a worker that may hold 16 MiB of them"
+    gate = TooManyCallers.gate
+
+    def good(self, stage: Stage) -> Sequence[Refusal]:
+        """Let one stop, and finish."""
+        return _stopped(stage, 1)
+
+    def bad(self, stage: Stage) -> Sequence[Refusal]:
+        """Let all of them stop."""
+        return _stopped(stage, 8)
+
+
+def _stopped(stage: Stage, callers: int) -> Sequence[Refusal]:
+    """Let callers stop before their last byte, and return who was turned away; small requests never are."""
+    from towpath_bento.limits import MAX_BODY_BYTES  # noqa: PLC0415 (heavy: only some drills need it)
+    from towpath_bento.settings import Limits  # noqa: PLC0415 (as above)
+
+    champion = held(stage, stage.good)
+    small = rows(champion, 1)
+    with serving(champion, limits=Limits(body_bytes=2 * MAX_BODY_BYTES)) as worker:
+        large = small.ljust(MAX_BODY_BYTES)
+        with _begun(worker.port, large, callers) as connections:
+            meanwhile = _refusals(ask(worker.port, _PATH, small))
+            refused = [each for answer in _finished(connections, large) for each in _refusals(answer)]
+    return [Refusal("recovery", each.reason) for each in meanwhile] or refused
+
+
 def _turned_away(stage: Stage, callers: int) -> Sequence[Refusal]:
     """Let callers ask in one moment, and return who was turned away; then nobody may be any more."""
     champion = held(stage, stage.good)
     with serving(champion) as worker:
-        answers = list(_at_once(worker.port, rows(champion, _ROWS), callers))
-        refused = [refusal for answer in answers for refusal in refusals(answer)]
-        afterwards = refusals(ask(worker.port, _PATH, rows(champion, 1)))
+        large = rows(champion, _ROWS)
+        with _begun(worker.port, large, callers) as connections:
+            refused = [each for answer in _finished(connections, large) for each in _refusals(answer)]
+        afterwards = _refusals(ask(worker.port, _PATH, rows(champion, 1)))
     return [Refusal("recovery", each.reason) for each in afterwards] or refused
 
 
-def refusals(answer: Answer) -> Sequence[Refusal]:
+def _refusals(answer: Answer) -> Sequence[Refusal]:
     """Return a refusal by overload as such, any other by its status, and none for an answer."""
     if answer.status == HTTPStatus.OK:
         return []
@@ -52,8 +83,9 @@ def refusals(answer: Answer) -> Sequence[Refusal]:
     return [Refusal(TooManyCallers.gate if overloaded else str(answer.status), said(answer))]
 
 
-def _at_once(port: int, body: bytes, callers: int) -> Iterator[Answer]:
-    """Send a request from each caller but for its last byte, then all the last bytes; yield what each is answered."""
+@contextmanager
+def _begun(port: int, body: bytes, callers: int) -> Iterator[list[http.client.HTTPConnection]]:
+    """Send a request from each caller but for its last byte, and hang up at the end of the block."""
     with ExitStack() as stack:
         connections = [http.client.HTTPConnection(HOST, port, timeout=_ANSWER_S) for _ in range(callers)]
         for each in connections:
@@ -61,14 +93,20 @@ def _at_once(port: int, body: bytes, callers: int) -> Iterator[Answer]:
             each.putrequest("POST", _PATH)
             each.putheader("Content-Type", _JSON)
             each.putheader("Content-Length", str(len(body)))
-            each.endheaders(body[:-1])
-        for each in connections:
+            with suppress(OSError):  # cut off: the answer is there already
+                each.endheaders(body[:-1])
+        yield connections
+
+
+def _finished(connections: Sequence[http.client.HTTPConnection], body: bytes) -> list[Answer]:
+    """Send all the last bytes in one moment, and return what each caller is answered."""
+    for each in connections:
+        with suppress(OSError):  # as above
             each.send(body[-1:])
-        for each in connections:
-            yield received(each)
+    return [_received(each) for each in connections]
 
 
-def received(connection: http.client.HTTPConnection) -> Answer:
+def _received(connection: http.client.HTTPConnection) -> Answer:
     """Return what a caller is answered.
 
     Raises:
