@@ -17,6 +17,8 @@ from typing import ClassVar, Final, Protocol
 
 from towpath_bento import metrics
 from towpath_bento.asgi import App, Receive, Scope, Send, header, problem_answer, reply_early
+from towpath_bento.doors import Doors
+from towpath_bento.identity import REQUEST_HEADER, identify, numbers
 from towpath_bento.problems import ProblemError
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 
@@ -38,6 +40,11 @@ class Check(Protocol):
     """One way to show that one may ask."""
 
     needs: ClassVar[tuple[str, ...]]  # libraries beyond those of every service
+
+    @property
+    def schemes(self) -> dict[str, dict[str, str]]:
+        """How callers show it, as security schemes of OpenAPI by name."""
+        ...
 
     def load(self) -> None:
         """Read what the check needs, before the first request; whoever cannot must not serve."""
@@ -81,6 +88,14 @@ class KeyCheck:
         self._hashes: tuple[bytes, ...] = ()
         self._read_at_s = 0.0
         self._stamp: tuple[int, int] | None = None
+
+    @property
+    def schemes(self) -> dict[str, dict[str, str]]:
+        """A header of its own, or the one that everybody has."""
+        return {
+            "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER.decode()},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "a key of this service"},
+        }
 
     def load(self) -> None:
         """Read the keys.
@@ -133,6 +148,13 @@ class Guarded:
         self._app, self._checks = app, checks
         self._open = OPEN | also_open
         self._challenge = f'Bearer realm="{model}"'
+        self._fresh = numbers()
+
+    @property
+    def doors(self) -> Doors:
+        """Who may ask, as the contract says it."""
+        schemes = {name: each for check in self._checks.values() for name, each in check.schemes.items()}
+        return Doors(schemes, self._open, outside="token" in self._checks)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -147,6 +169,7 @@ class Guarded:
             NotFoundError, InvalidFileError: there is no key, or it cannot be read: such a service must not start.
             MissingDependencyError: PyJWT is not installed, and tokens are asked for.
         """
+        self._fresh = numbers()
         for check in self._checks.values():
             check.load()
 
@@ -157,7 +180,9 @@ class Guarded:
                 await self._admit(scope)
             except ProblemError as problem:
                 metrics.count_refusal(int(problem.status))
-                await reply_early(receive, send, problem_answer(problem))
+                answer = problem_answer(problem)
+                request = (REQUEST_HEADER, identify(scope, self._fresh))
+                await reply_early(receive, send, answer._replace(headers=(*answer.headers, request)))
                 return
         await self._app(scope, receive, send)
 

@@ -91,6 +91,13 @@ class TokenCheck:
         self._lock = asyncio.Lock()
         self._trusted: OrderedDict[str, float] = OrderedDict()
 
+    @property
+    def schemes(self) -> dict[str, dict[str, str]]:
+        """By a token of the provider, which says itself where it gives them out."""
+        place = self._settings.issuer.rstrip("/") + DISCOVERY
+        described = f"a token for {self._settings.audience}, as Authorization: Bearer"
+        return {"token": {"type": "openIdConnect", "openIdConnectUrl": place, "description": described}}
+
     def load(self) -> None:
         """Look whether PyJWT and what it needs are installed; the provider may be away when a service starts.
 

@@ -36,6 +36,7 @@ from towpath_bento.asgi import (
 from towpath_bento.bodies import Body
 from towpath_bento.crossover.settling import FOLDER, Settling
 from towpath_bento.deadlines import Deadlines
+from towpath_bento.doors import Doors, complete
 from towpath_bento.engines.native import LIBRARIES as NATIVE
 from towpath_bento.follower import Follower, read_pointer, read_states
 from towpath_bento.identity import REQUEST_HEADER, REQUEST_KEY, identify, numbers
@@ -85,6 +86,7 @@ class ModelServer:
     """The HTTP interface of one model in one worker: an ASGI application."""
 
     follower: Follower  # from the start on; no request comes before it
+    doors: Doors | None = None  # set where there is a check before it, for the contract
 
     def __init__(  # noqa: PLR0913 (as `model_server`)
         self,
@@ -291,7 +293,7 @@ class ModelServer:
 
     def _described(self, describe: Callable[..., dict[str, Any]], lane: Lane) -> Answer:
         described = describe(self._model, lane.codec.signature, lane.codec.unknown, release=lane.release)
-        return Answer(msgspec.json.encode(described))
+        return Answer(msgspec.json.encode(complete(described, self.doors)))
 
     def _find(self, release: str) -> Lane | LanePointer:
         """Return a release by its id, loaded or not.
@@ -377,6 +379,7 @@ def model_server(  # noqa: PLR0913 (what an owner may set, by name)
     workers, folder = int(os.environ.get(WORKERS_VARIABLE, "1")), Path(_caller_file()).parent
     server = ModelServer(name, workers, journal=journal or Journal(), limits=limits, many=many, logs=logs)
     guarded = access.guard(server, name) if access else None
+    server.doors = guarded.doors if guarded else None
 
     async def start() -> None:
         if guarded:

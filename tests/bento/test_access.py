@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from towpath_bento.access import KEYS_FILE_VARIABLE, KEYS_VARIABLE, OPEN, Access, ApiKeys
 from towpath_bento.asgi import Answer, Receive, Scope, Send, reply
 from towpath_bento.declared import needed_libraries
+from towpath_bento.doors import complete
 from towpath_bento.openid import OpenId
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 
@@ -387,3 +388,36 @@ def test_a_service_that_really_runs_asks_for_its_key(
     assert service.client.post("/invocations", content=b"x" * 2_000_000).status_code == 401
     assert service.client.get("/metrics").status_code == 401
     assert service.client.post("/v1/predict", json=request, headers={"x-api-key": KEY}).status_code == 200
+
+
+def test_a_refusal_can_be_found_again(keys: Path) -> None:
+    """It carries the id that the caller gave the request, or a fresh one, like every other answer."""
+    access = Access(keys=ApiKeys(file=keys))
+    given, first, second = ask(
+        access, ("/v1/predict", {"x-request-id": "mine-1"}), ("/version", {}), ("/version", {"x-request-id": "not one"})
+    )
+    assert [each.status_code for each in (given, first, second)] == [401] * 3
+    assert given.headers["x-request-id"] == "mine-1"
+    assert len({first.headers["x-request-id"], second.headers["x-request-id"], "not one"}) == 3
+
+
+def test_the_contract_says_who_may_ask(keys: Path) -> None:
+    """Each way is a scheme of its own and enough; what is open needs none; everybody else may be answered 401."""
+    tokens = OpenId(issuer="https://login.example.org/", audience=AUDIENCE)
+    doors = Access(keys=ApiKeys(file=keys), tokens=tokens, also_open=("/metrics",)).guard(interface, "tiny").doors
+    said = {"responses": {"200": {"description": "yes"}}}
+    paths = {path: {"get": said} for path in ("/version", "/metrics", "/livez")}
+    made = complete({"paths": paths, "components": {}}, doors)
+    schemes = made["components"]["securitySchemes"]
+    assert {name: each["type"] for name, each in schemes.items()} == {
+        "key": "apiKey",
+        "bearer": "http",
+        "token": "openIdConnect",
+    }
+    assert schemes["token"]["openIdConnectUrl"] == "https://login.example.org/.well-known/openid-configuration"
+    guarded = made["paths"].pop("/version")["get"]
+    assert guarded["security"] == [{"key": []}, {"bearer": []}, {"token": []}]
+    assert set(guarded["responses"]) == {"200", "401", "503"}
+    assert all("x-request-id" in each["headers"] for each in guarded["responses"].values())
+    assert all(each["get"].keys() == {"responses"} for each in made["paths"].values())
+    assert "securitySchemes" not in complete({"paths": paths, "components": {}}, None)["components"]
