@@ -12,7 +12,7 @@ import pandas as pd
 Kind = Literal["number", "integer", "boolean", "string", "moment", "other"]
 Series = Any  # pandas is not typed here
 
-_MOST_PIECES: Final = 50  # columns of a table that may lie in as many pieces
+MOST_PIECES: Final = 50  # columns of a table that may lie in as many pieces
 _UTC: Final = "datetime64[us, UTC]"  # the type of every moment
 _TRUTHS: Final[dict[object, bool]] = {
     True: True, False: False, "true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False,
@@ -55,13 +55,13 @@ def replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """
     if not columns:
         return frame
-    if len(columns) <= _MOST_PIECES and set(columns) <= set(frame):
+    if len(columns) <= MOST_PIECES and set(columns) <= set(frame):
         changed = frame.copy(deep=False)
         for name, values in columns.items():
             changed.isetitem(frame.columns.get_loc(name), values)
         return changed
     together = {name: frame[name] for name in frame} | dict(columns)
-    return pd.DataFrame(together, index=frame.index, copy=len(together) > _MOST_PIECES)
+    return pd.DataFrame(together, index=frame.index, copy=len(together) > MOST_PIECES)
 
 
 def _is_text(dtype: Any) -> bool:  # noqa: ANN401 (as above)

@@ -21,16 +21,22 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Splits:
-    """Rows of a validated table; every one has a target. Split by time, each part is in order and before the next."""
+    """Rows of a validated table; every one has a target. Split by time, each part is in order and before the next.
+
+    `adjoining` are train and validation where they lie side by side in the table: a second time, but not in memory.
+    """
 
     train: pd.DataFrame
     validation: pd.DataFrame
     test: pd.DataFrame
     target: Target
+    adjoining: pd.DataFrame | None = None
 
     @property
     def development(self) -> pd.DataFrame:
         """Train and validation together: all that tuning may see."""
+        if self.adjoining is not None:
+            return self.adjoining
         return pd.concat([self.train, self.validation], ignore_index=True)
 
 
@@ -60,7 +66,8 @@ def split(project: Project, frame: pd.DataFrame) -> Splits:
     for name, rows in zip(("train", "validation", "test"), parts, strict=True):
         _check(name, known[spec.target].iloc[rows], target)
     train, validation, test = (_part(known, rows).reset_index(drop=True) for rows in parts)
-    return Splits(train, validation, test, target)
+    adjoining = known.iloc[: len(train) + len(validation)] if spec.time is not None else None
+    return Splits(train, validation, test, target, adjoining)
 
 
 def _part(frame: pd.DataFrame, rows: Rows) -> pd.DataFrame:

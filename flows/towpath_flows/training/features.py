@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from towpath_bento.wire import DEFAULT_THRESHOLD
-from towpath_flows.data.coercion import kind_of
+from towpath_flows.data.coercion import MOST_PIECES, kind_of
 from towpath_flows.data.quality import feature_names
 from towpath_flows.data.target import Target
 from towpath_flows.project import Project
@@ -88,7 +88,8 @@ class Features:
             else _empty(column.type, len(frame))
             for column in self.signature.inputs
         }
-        return pd.DataFrame(columns, index=frame.index).reset_index(drop=True)
+        rows = pd.DataFrame(columns, index=frame.index, copy=len(columns) > MOST_PIECES)
+        return rows.reset_index(drop=True)
 
     def y(self, frame: pd.DataFrame) -> NDArray[Any]:
         """Return the target of shape (n,): class codes (int64), or values (float64) for regression.

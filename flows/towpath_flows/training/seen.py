@@ -21,11 +21,15 @@ def with_seen(signature: Signature, learned: pd.DataFrame, answers: NDArray[Any]
     that were not learned from: a model is surer of what it has learned than it will ever be again.
     """
     kept = signature.sensitive
-    x = Features(signature).x(learned)
+
+    def served(column: Column) -> NDArray[Any]:
+        alone = Features(signature.model_copy(update={"inputs": (column,)}))
+        return np.asarray(alone.x(learned)[column.name])  # one at a time: all would be a second table
+
     inputs = tuple(
         column
         if kept is None or column.name in kept
-        else column.model_copy(update={"seen": _seen(column, x[column.name].to_numpy())})
+        else column.model_copy(update={"seen": _seen(column, served(column))})
         for column in signature.inputs
     )
     deciles = None if signature.task == "multiclass" else tuple(map(shortest, np.quantile(answers[:, 0], _TENTHS)))
