@@ -81,16 +81,16 @@ def rebuild(request: Request) -> Outcome:
         )
     parts = split(project, validate(project, table).frame)
     tuned = TuneResult(recipe.framework, recipe.params, None, (), recipe.rounds)
-    export(fit(project, parts, tuned, recipe.threads), parts, request.into)
-    return _compared(request, parts, len(table.frame))
+    model = fit(project, parts, tuned, recipe.threads)
+    export(model, parts, request.into)
+    return _compared(request, parts, len(table.frame), tuple(recipe.differences(model.workers)))
 
 
-def _compared(request: Request, parts: Splits, rows: int) -> Outcome:
+def _compared(request: Request, parts: Splits, rows: int, environment: tuple[str, ...]) -> Outcome:
     then, now = manifest(request.artifact), manifest(request.into)
     files = sorted((set(then) | set(now)) - {CARD_HTML, CARD_MARKDOWN, IMPORTANCE})
     same = tuple(name for name in files if then.get(name) == now.get(name))
     changed = tuple(name for name in files if name not in same)
-    environment = tuple(request.recipe.differences())
     if not changed:
         return Outcome(same=same, changed=changed, rows=rows, environment=environment)
     one, other = Scorer.open(request.artifact), Scorer.open(request.into)

@@ -59,16 +59,22 @@ class Recipe(Record):
         """Return the environment as pip reads it, one `name==version` a line."""
         return "".join(f"{name}=={version}\n" for name, version in sorted(self.libraries.items()) if name != "towpath")
 
-    def differences(self) -> list[str]:
-        """Return how the environment of this process differs from the recipe's, in what decides the bytes."""
+    def differences(self, workers: int | None) -> list[str]:
+        """Return how a fit by this process differs from the recipe's, in what decides the bytes.
+
+        `workers` are how many of a cluster fitted now, None where this machine did.
+        """
         here = {"python": platform.python_version(), "platform": _platform(), **_installed()}
         then = {"python": self.python, "platform": self.platform, **self.libraries}
         asked = ("python", "platform", *DECIDING)
-        return [
+        found = [
             f"{name} {here.get(name, 'is not installed')}, then {then.get(name, 'not installed')}"
             for name in asked
             if here.get(name) != then.get(name)
         ]
+        if workers != self.workers:
+            found.append(f"fitted by {_fitters(workers)}, then by {_fitters(self.workers)}: the trees are others")
+        return found
 
 
 def recipe_of(project: Project, model: Model) -> Recipe:
@@ -103,6 +109,12 @@ def read_recipe(registry: Registry, release: Release) -> Recipe:
     with TemporaryDirectory(prefix="towpath-") as folder:
         text = Path(registry.client.download_artifacts(run, RECIPE, folder)).read_text(encoding="utf-8")
     return parse_json(text, Recipe, source=RECIPE)
+
+
+def _fitters(workers: int | None) -> str:
+    if workers is None:
+        return "one machine without a cluster"
+    return f"{workers} worker{'s' if workers > 1 else ''} of a cluster"
 
 
 def _platform() -> str:

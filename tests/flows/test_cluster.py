@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -20,6 +21,8 @@ from towpath_flows.data.rules.leakage import auc
 from towpath_flows.project import Project
 from towpath_flows.runner import task_runner
 from towpath_flows.training import TuneResult, fit, tune
+from towpath_flows.training.benches import ClusterBench, LocalBench
+from towpath_flows.training.preparation import Prepared
 from towpath_flows.training.trainers import TRAINERS, Data, Fitted, Params, Setting
 from towpath_flows.training.trainers.clustered import FITS, trainer_on
 from towpath_flows.training.trainers.clustered.base import Job
@@ -155,6 +158,39 @@ def test_a_worker_killed_in_the_middle_of_a_fit(framework: Framework, deaths: in
         assert fitted.workers == 2
         undisturbed = trainer_on(found.again(), framework).fit(data, None, params, given)
         assert trainer.save(fitted.estimator) == trainer.save(undisturbed.estimator)
+
+
+def test_a_worker_killed_in_the_middle_of_a_trial() -> None:
+    """The trial begins again on another worker, tells no round twice, and ends as if nothing had been; so do others.
+
+    A search that goes on finds as many places as before, for the lost worker's nanny has started another.
+    """
+    train, judge = rows("binary")
+    params, given = TRAINERS["xgboost"].defaults() | {"learning_rate": 0.01}, setting("binary", rounds=400)
+    given = replace(given, patience=400)
+    folds = [Prepared(None, train, judge, None)] * 2  # type: ignore[arg-type]  # a bench looks at the rows only
+    with opened(ClusterSpec(workers=2)) as found:
+        assert found is not None
+        bench = ClusterBench.of(found, folds, given)
+        pids, steps = found.client.run(os.getpid), list[int]()
+
+        def told(step: int, _: float) -> None:
+            steps.append(step)
+            if len(steps) == 3:
+                (busy,) = [worker for worker, keys in found.client.processing().items() if keys]
+                os.kill(pids[busy], signal.SIGKILL)
+
+        tried = bench.fit("xgboost", params, told)
+        assert steps == sorted(set(steps))
+        assert len(steps) > 20
+        assert pids[str(tried.worker)] in found.client.run(os.getpid).values()
+        alone = LocalBench(folds, given, 1).fit("xgboost", params)
+        assert (tried.loss, tried.rounds) == (alone.loss, alone.rounds)
+        assert len(found.again().workers) == 2
+        with ThreadPoolExecutor(2) as both:
+            later = list(both.map(lambda _: bench.fit("xgboost", params), range(2)))
+        assert [each.loss for each in later] == [alone.loss] * 2
+        assert {each.worker for each in later} == set(found.again().workers)
 
 
 def clustered(project: Project, **tuned: object) -> Project:

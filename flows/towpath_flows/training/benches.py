@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from statistics import mean
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from uuid import uuid4
@@ -65,12 +66,14 @@ class LocalBench:
 
 @dataclass(frozen=True)
 class ClusterBench:
-    """The workers of a cluster. Each holds all folds; `free` are those that fit nothing now."""
+    """The workers of a cluster. Each holds all folds; `free` are those that fit nothing now, of the `known` ones."""
 
     cluster: Cluster
     folds: "Future[Any]"
     setting: Setting
     free: "SimpleQueue[str]"
+    known: set[str]
+    lock: Lock = field(default_factory=Lock)
 
     @classmethod
     def of(cls, cluster: Cluster, folds: Sequence[Prepared], setting: Setting) -> Self:
@@ -80,7 +83,7 @@ class ClusterBench:
         for worker in cluster.workers:
             free.put(worker)
         held = cluster.client.scatter([pairs], broadcast=True, hash=False)[0]
-        return cls(cluster, held, setting, free)
+        return cls(cluster, held, setting, free, set(cluster.workers))
 
     @property
     def places(self) -> int:
@@ -93,11 +96,22 @@ class ClusterBench:
         Raises:
             UnavailableError: no worker is left, or this set has ended several.
         """
-        worker = self.free.get()
+        worker = self._standing(self.free.get())
         try:
             return self._fit(worker, framework, params, told)
         finally:
             self.free.put(worker)
+
+    def _standing(self, worker: str) -> str:
+        """Return the worker; where it is lost, one that came in its place, lest two sets be fitted by one worker."""
+        with self.lock:
+            present = self.cluster.present()
+            newcomers = [each for each in present if each not in self.known]
+            if worker in present or not newcomers:
+                return worker
+            self.known.remove(worker)
+            self.known.add(newcomers[0])
+            return newcomers[0]
 
     def _fit(self, worker: str, framework: Framework, params: Params, told: Told | None) -> Tried:
         from distributed import KilledWorker, Queue  # noqa: PLC0415 (heavy)
