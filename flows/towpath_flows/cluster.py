@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 15.0
 GATHER_TIMEOUT_S: Final = 60.0  # that workers may take to appear, or to come back after they were lost
 _POLL_S: Final = 0.2
+_TLS: Final = "DASK_DISTRIBUTED__COMM__TLS__"  # with what begins so in the environment Dask fills its configuration
 # What decides the bytes of a model that a worker fits; the same here and there, else nobody could make it again.
 ALIKE: Final = ("towpath", "xgboost", "lightgbm", "numpy", "scikit-learn")
 
@@ -82,7 +83,7 @@ def opened(spec: ClusterSpec | None) -> Iterator[Cluster | None]:
 
     Raises:
         MissingDependencyError: Dask is not installed, or Towpath is not on the workers.
-        NotFoundError: the environment variable with the address is not set.
+        NotFoundError: the environment variable with the address is not set, or there are no certificates for it.
         UnavailableError: the scheduler does not answer, or there are no workers.
         ConflictError: workers have other versions of what decides a model than this machine.
     """
@@ -128,6 +129,7 @@ def _client(spec: ClusterSpec, stack: ExitStack) -> "Client":
             why=f"model.yaml asks for a cluster under train.cluster: {error}",
             hint="pip install 'towpath[dask]', or take train.cluster out",
         ) from error
+    _require_certificates(address)
     try:
         place = address or stack.enter_context(_started(spec.workers or 1))
         return Client(place, set_as_default=False, timeout=CONNECT_TIMEOUT_S)
@@ -137,6 +139,29 @@ def _client(spec: ClusterSpec, stack: ExitStack) -> "Client":
             why=f"{type(error).__name__}: {error}",
             hint="Is it running, and may this machine reach it? Then try again.",
         ) from error
+
+
+def _require_certificates(address: str | None) -> None:
+    """Look whether Dask's own configuration names certificates for a scheduler that wants them.
+
+    Raises:
+        NotFoundError: it does not, or names files that are none.
+    """
+    if address is None or not address.startswith("tls://"):
+        return
+    from distributed.security import Security  # noqa: PLC0415 (heavy)
+
+    try:
+        # Dask's own words for a client without certificates are those of a type that is wrong.
+        named = Security().get_connection_args("client")["ssl_context"] is not None
+        why = "The scheduler's address begins with tls://, and Dask's configuration names no certificate and key."
+    except OSError as error:  # ssl's errors are of this kind, too
+        named, why = False, f"Dask's configuration names files that are none: {error}"
+    if not named:
+        listed = ", ".join(f"{_TLS}{name}" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY"))
+        raise NotFoundError(
+            f"There are no certificates for the cluster at {address}", why=why, hint=f"Name PEM files: export {listed}"
+        )
 
 
 def local_settings(workers: int) -> dict[str, Any]:
