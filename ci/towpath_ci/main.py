@@ -38,6 +38,7 @@ VERBS: Final[dict[str, Verb]] = dict(
         _verb(SERVE, "verify", "Ask a service who it is and replay its golden requests."),
         _verb(SERVE, "package", "Build the Bento of a release: what an image of it holds."),
         _verb(SERVE, "image", "Build, push, move and verify the image of a release."),
+        _verb(SERVE, "client", "Write a typed Python client of a release: one file that needs no library."),
         _verb(SERVE, "up", "Start the pages of Prefect and MLflow; print the addresses."),
         _verb(SERVE, "down", "Stop what runs for this repository: services and pages."),
         _verb(LOOK, "status", "Show what is declared and what is served, everywhere."),

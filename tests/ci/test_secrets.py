@@ -48,6 +48,7 @@ ARGUMENTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "reconcile": (("reconcile", "-e", STAGING), ("reconcile", "--json")),
     "verify": (("verify",),),
     "package": (("package", RELEASE),),
+    "client": (("client", RELEASE, "--into", ".towpath/client.py"),),
     "image": (
         ("image", "build", RELEASE, "--builder", "no-such-builder"),
         ("image", "push", RELEASE, "--to", "127.0.0.1:9"),
