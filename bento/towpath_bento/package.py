@@ -15,13 +15,14 @@ import towpath_gitops
 from towpath_bento.declared import needed_libraries
 from towpath_bento.engines.native import LIBRARIES as NATIVE
 from towpath_bento.engines.native import LIGHTGBM, XGBOOST
+from towpath_bento.engines.owners import read_code
 from towpath_bento.image.bill import BILL, bill_of_materials
 from towpath_bento.image.locked import REQUIREMENTS, locked
 from towpath_bento.packaged import MODEL_FOLDER, RELEASE_FILE
 from towpath_bento.pins import requirements
 from towpath_bento.vitals import VERSION_VARIABLE
 from towpath_gitops.errors import DeliveryError, NotFoundError
-from towpath_gitops.records.artifact import SIGNATURE, check_artifact
+from towpath_gitops.records.artifact import CODE, SIGNATURE, check_artifact
 from towpath_gitops.records.parsing import dump_yaml, parse_json
 from towpath_gitops.records.release import Release
 from towpath_gitops.records.signature import Signature
@@ -89,7 +90,8 @@ def package(release: Release, artifact: Path, code: Path, into: Path, lock: Path
 def _roots(artifact: Path, signature: Signature, needed: tuple[str, ...]) -> tuple[str, ...]:
     onnx, native = signature.engine == "onnx", signature.engine == "native" or set(NATIVE) <= set(needed)
     boosters = [library for name, library in _BOOSTERS.items() if (artifact / name).is_file()]
-    own = (*("onnxruntime",) * onnx, *(*NATIVE, *boosters) * native)
+    code = read_code(artifact / CODE, signature.code).libraries if signature.code else ()
+    own = (*code, *("onnxruntime",) * onnx, *(*NATIVE, *boosters) * native)
     return tuple(dict.fromkeys((*_SERVING, *own, *needed)))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from towpath_ci.workspace import Workspace
 from towpath_gitops import layout
+from towpath_gitops.delivery.owners_code import fetch_reviewed
 from towpath_gitops.records.release import Release
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def packaged(workspace: Workspace, release: Release, into: Path | None = None) -
     head = repository.head()
     with TemporaryDirectory(prefix="towpath-") as folder:
         code, lock = Path(folder, "code"), Path(folder, layout.LOCK)
-        artifact = workspace.registry.fetch(release, layout.store(workspace.root))
+        artifact = fetch_reviewed(workspace.registry, repository, release)
         repository.export(head, "bento", code)
         locked = repository.read(head, layout.LOCK)
         if locked is not None:

@@ -17,6 +17,7 @@ from towpath_flows.evaluation.scoring import find_champion
 from towpath_flows.evidence_spec import LoadSpec
 from towpath_flows.project import Project
 from towpath_gitops import layout
+from towpath_gitops.delivery.owners_code import fetch_reviewed
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import DeliveryError, MissingDependencyError
 from towpath_gitops.files import write_atomically
@@ -140,9 +141,10 @@ def _listen(process: "subprocess.Popen[str]", progress: Progress) -> list[str]:
 
 
 def _entrants(registry: Registry, root: Path, release: Release, rival: Release | None) -> list[Entrant]:
-    found = [Entrant("challenger", release, registry.fetch(release, layout.store(root)))]
+    repository = Repository.discover(root)
+    found = [Entrant("challenger", release, fetch_reviewed(registry, repository, release))]
     if rival is not None:
-        artifact = registry.fetch(rival, layout.store(root))
+        artifact = fetch_reviewed(registry, repository, rival)
         found += [Entrant("champion", rival, artifact), Entrant("twin", rival, artifact)]
     return found
 

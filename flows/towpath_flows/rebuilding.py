@@ -82,7 +82,7 @@ def rebuild(request: Request) -> Outcome:
     parts = split(project, validate(project, table).frame)
     tuned = TuneResult(recipe.framework, recipe.params, None, (), recipe.rounds)
     model = fit(project, parts, tuned, recipe.threads)
-    export(model, parts, request.into)
+    export(model, parts, request.into, project.root / "src")
     return _compared(request, parts, len(table.frame), tuple(recipe.differences(model.workers)))
 
 

@@ -20,6 +20,7 @@ from towpath_flows.recipe import RECIPE, Recipe
 from towpath_flows.training.trials import Trial
 from towpath_flows.trial_runs import log_trials
 from towpath_gitops import layout
+from towpath_gitops.delivery.owners_code import check_code
 from towpath_gitops.delivery.registry import (
     ARTIFACT_PATH,
     EVIDENCE_PATH,
@@ -85,9 +86,11 @@ def register(root: Path, training: Training, assessments: Sequence[Assessment]) 
         TrainingError: MLflow refuses something; what was begun is taken back.
         UncleanRepositoryError: there are uncommitted changes.
         ConflictError: the repository's HEAD moved while the model was trained.
+        DigestMismatchError: the model carries code that the commit does not hold.
         InvalidFileError, NotFoundError: the signing key that the environment names cannot be used.
     """
     _check_code(root, training.code)
+    check_code(Repository.discover(root), training.code, training.folder)
     registry = Registry(layout.tracking_uri(root))
     known = registry.releases(training.model)
     semver = next_semver(known[0] if known else None, training, _sources_changed(root, known, training.code))

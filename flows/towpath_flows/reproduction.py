@@ -10,6 +10,7 @@ from towpath_flows.rebuilding import Outcome, Request
 from towpath_flows.recipe import Recipe, read_recipe
 from towpath_flows.recomparison import window_of
 from towpath_gitops import layout
+from towpath_gitops.delivery.owners_code import fetch_reviewed
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import NotFoundError, TrainingError
 from towpath_gitops.files import scratch
@@ -45,7 +46,7 @@ def reproduce(root: Path, release: Release, python: Path | None = None) -> Repro
     registry = Registry(layout.tracking_uri(root))
     recipe = read_recipe(registry, release)
     since, until = window_of(registry, release)
-    artifact = registry.fetch(release, layout.store(root).absolute())
+    artifact = fetch_reviewed(registry, Repository.discover(root), release)
     with scratch(layout.state(root, "reproduce"), "checkout-") as folder:
         checkout = folder / "code"
         _check_out(root, release, checkout)

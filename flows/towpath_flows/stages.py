@@ -220,7 +220,7 @@ def export(project: Project, model: Model, parts: Splits) -> Exported:
     folder = layout.state(project.root, "training")
     _remove_old(folder)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    exported = exporting(model, parts, folder / stamp / "model")
+    exported = exporting(model, parts, folder / stamp / "model", project.root / "src")
     announcing.say(f"Exported for the {exported.signature.engine} engine")
     if exported.details["fallback"]:
         announcing.warn(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from towpath_bento.columns import Columns
 from towpath_bento.engines.base import Engine, needed
+from towpath_bento.engines.owners import read_code
 from towpath_gitops.errors import InvalidFileError, MissingDependencyError, NotFoundError
-from towpath_gitops.records.artifact import PIPELINE
+from towpath_gitops.records.artifact import CODE, PIPELINE
 from towpath_gitops.records.signature import Signature
 
 Booster = Callable[[Any], NDArray[np.floating[Any]]]
@@ -57,13 +58,14 @@ def open_engine(folder: Path, signature: Signature) -> Engine:
     """Open `pipeline.skops` and the booster beside it; see `towpath_bento.engines.open_engine`.
 
     The pipeline is refused when it holds a type outside `TRUSTED` and scikit-learn: skops would import and call it.
+    Where the signature states the digest of code that the release carries, what that code defines is trusted as well.
     """
     openers = {XGBOOST: _open_xgboost, LIGHTGBM: _open_lightgbm}
     present = [name for name in openers if (folder / name).is_file()]
     if not present:
         raise NotFoundError(f"The artifact has neither {XGBOOST} nor {LIGHTGBM}", why=f"Looked in {folder}.")
     try:
-        pipeline = _open_pipeline(needed(folder, PIPELINE))
+        pipeline = _open_pipeline(needed(folder, PIPELINE), (*TRUSTED, *_owners_types(folder, signature)))
         booster = openers[present[0]](folder / present[0])
     except ImportError as error:
         raise MissingDependencyError(
@@ -72,13 +74,22 @@ def open_engine(folder: Path, signature: Signature) -> Engine:
     return NativeEngine(pipeline, booster, [column.name for column in signature.inputs])
 
 
-def _open_pipeline(path: Path) -> Any:  # noqa: ANN401 (untyped library)
+def _owners_types(folder: Path, signature: Signature) -> frozenset[str]:
+    """Make the owner's modules importable, their bytes compared, and return what they define; nothing runs yet."""
+    if signature.code is None:
+        return frozenset()
+    code = read_code(folder / CODE, signature.code)
+    code.install()
+    return code.types
+
+
+def _open_pipeline(path: Path, trusted: tuple[str, ...]) -> Any:  # noqa: ANN401 (untyped library)
     import skops.io  # noqa: PLC0415 (heavy; only this engine needs it)
 
     try:
-        foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED))
+        foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - set(trusted))
         if not foreign:
-            return skops.io.load(path, trusted=list(TRUSTED))
+            return skops.io.load(path, trusted=list(trusted))
     except ImportError:
         raise
     except Exception as error:

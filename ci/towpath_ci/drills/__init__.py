@@ -51,6 +51,7 @@ from towpath_ci.drills.lost_artifact import LostArtifact
 from towpath_ci.drills.missing_evidence import MissingEvidence
 from towpath_ci.drills.moved_main import MovedMain
 from towpath_ci.drills.moved_traffic import MovedTraffic
+from towpath_ci.drills.native_release import NativeRelease, UnmergedCode
 from towpath_ci.drills.odd_features import (
     ConstantFeature,
     CopiedFeature,
@@ -60,6 +61,7 @@ from towpath_ci.drills.odd_features import (
 )
 from towpath_ci.drills.open_rival import OpenRival
 from towpath_ci.drills.overload import StackedBodies, TooManyCallers
+from towpath_ci.drills.own_code import AlteredCode, UnreviewedCode
 from towpath_ci.drills.owners_fields import OwnersFields
 from towpath_ci.drills.revoked_verification import RevokedVerification
 from towpath_ci.drills.rewritten_hold import RewrittenHold
@@ -167,6 +169,10 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     FrozenEnvironment,
     ClosedProposal,
     AlteredArtifact,
+    AlteredCode,
+    UnreviewedCode,
+    NativeRelease,
+    UnmergedCode,
     UnsignedRelease,
     ForeignImage,
     TokenForAnother,

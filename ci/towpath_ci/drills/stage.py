@@ -130,11 +130,12 @@ class Stage:
 
         return self.altered("sluggish", lambda folder: burden(folder / GRAPH))
 
-    def altered(self, name: str, alter: Callable[[Path], None]) -> Release:
-        """Register the peer once more, with something else in its artifact and the same evidence of training."""
+    def altered(self, name: str, alter: Callable[[Path], None], like: Release | None = None) -> Release:
+        """Register the peer (or `like`) once more, `alter`ed, on what is checked out, with the same evidence."""
         from towpath_flows.registration import Training, register  # noqa: PLC0415 (heavy: only some drills need it)
 
-        whole = self.registry.fetch(self.peer, layout.store(self.root).absolute())
+        like = like or self.peer
+        whole = self.registry.fetch(like, layout.store(self.root).absolute())
         folder = self.root.parent / name
         shutil.copytree(whole, folder)
         alter(folder)
@@ -143,14 +144,14 @@ class Stage:
             folder=folder,
             signature=parse_json((folder / SIGNATURE).read_bytes(), Signature, source=SIGNATURE),
             code=self.repository.head(),
-            data=self.peer.data,
+            data=like.data,
             source="a drill",
             window=(None, None),
             params={},
             rows=0,
         )
         release = register(self.root, training, [])
-        for kind, evidence in self.registry.evidence(self.peer).items():
+        for kind, evidence in self.registry.evidence(like).items():
             if kind is not Kind.LOAD:
                 self.registry.publish_evidence(release, evidence.model_copy(update={"release": release.id}))
         return release

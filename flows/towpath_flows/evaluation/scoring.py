@@ -12,6 +12,7 @@ from towpath_bento.engines import Engine, open_engine
 from towpath_flows.training.features import Features, engine_columns
 from towpath_gitops import layout
 from towpath_gitops.delivery.declared import declared_at
+from towpath_gitops.delivery.owners_code import fetch_reviewed
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import UncleanRepositoryError
 from towpath_gitops.records.artifact import REFERENCE, SIGNATURE
@@ -46,9 +47,9 @@ class Scorer:
         """Open a registered release, its bytes checked first.
 
         Raises:
-            DigestMismatchError, NotFoundError, UnavailableError: as `Registry.fetch`.
+            DigestMismatchError, NotFoundError, UnavailableError: as `fetch_reviewed`.
         """
-        return cls.open(Registry(layout.tracking_uri(root)).fetch(release, layout.store(root)))
+        return cls.open(fetch_reviewed(Registry(layout.tracking_uri(root)), Repository.discover(root), release))
 
     @property
     def signature(self) -> Signature:

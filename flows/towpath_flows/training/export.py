@@ -1,5 +1,7 @@
 """A model becomes the files of an artifact: one graph, proved equal to the model, or the native parts and why."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,18 +17,21 @@ from towpath_flows.training.graph import to_graph
 from towpath_flows.training.model import Model
 from towpath_flows.training.parity import Parity, compare_answers, with_probes
 from towpath_flows.training.reference import write_reference
-from towpath_flows.training.safekeeping import foreign_types, to_skops
+from towpath_flows.training.safekeeping import Kept, keep
 from towpath_flows.training.seen import with_seen
 from towpath_flows.training.skew import compare_paths
 from towpath_flows.training.trainers import TRAINERS
 from towpath_gitops.errors import TowpathError, TrainingError
-from towpath_gitops.records.artifact import GOLDEN, GRAPH, PIPELINE, REFERENCE, SIGNATURE
-from towpath_gitops.records.base import Record
-from towpath_gitops.records.evidence import Finding, Verdict
+from towpath_gitops.records.artifact import CODE, GOLDEN, GRAPH, PIPELINE, REFERENCE, SIGNATURE
+from towpath_gitops.records.base import Record, digest_bytes, short
+from towpath_gitops.records.evidence import ONE_GRAPH, OWN_CODE, Finding, Verdict
 from towpath_gitops.records.figures import ChosenThreshold
 from towpath_gitops.records.signature import Signature
 
-_HINT: Final = "Build the features from scikit-learn's own transformers, without functions of your own."
+_HINT: Final = (
+    "Build the features from scikit-learn's own transformers, or from classes and functions below src/ that keep plain "
+    "values and arrays."
+)
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,16 @@ class _Served:
     signature: Signature
     engine: Engine
     parity: Parity
+    kept: Kept
     fallback: str | None = None
 
 
-def export(model: Model, splits: Splits, folder: Path) -> Exported:
+def export(model: Model, splits: Splits, folder: Path, src: Path | None = None) -> Exported:
     """Write the artifact into `folder`, which is made when it is not there; files of the same name are replaced.
 
     The graph is asked for every test row. Where it cannot be made, or differs from the model, the native engine serves
-    instead, and is asked in its turn. The same model and rows give the same bytes.
+    instead, and is asked in its turn. What the owner defined below `src` then comes along as `code/`; without `src` a
+    model that needs any of it is refused. The same model and rows give the same bytes.
 
     Raises:
         TrainingError: neither engine can serve the model.
@@ -65,8 +72,7 @@ def export(model: Model, splits: Splits, folder: Path) -> Exported:
     x = Features(model.signature).x(splits.test)
     name, booster = TRAINERS[model.framework].save(model.estimator)
     (folder / name).write_bytes(booster)
-    unkept = _keep_pipeline(model, folder)
-    served = _serve(model, with_probes(model.signature, x), folder, unkept)
+    served = _serve(model, with_probes(model.signature, x), folder, src)
     signature = with_seen(served.signature, splits.development, served.engine.predict(engine_columns(x)))
     _write(folder / SIGNATURE, signature)
     _write(folder / GOLDEN, make_golden(signature, x, served.engine.predict))
@@ -77,20 +83,37 @@ def export(model: Model, splits: Splits, folder: Path) -> Exported:
         "difference": served.parity.difference,
         "flips": served.parity.flips,
         "fallback": served.fallback,
-        "pipeline": unkept,
+        "pipeline": served.kept.why,
+        **_carried(served.kept),
     }
-    findings = [*served.parity.findings, compare_paths(served.engine, model, splits.test), _engine(served)]
+    findings = [*served.parity.findings, compare_paths(served.engine, model, splits.test), *_engine(served)]
     return Exported(folder, signature, [*findings, *model.findings], details, model.threshold)
 
 
-def _engine(served: _Served) -> Finding:
-    """Say which engine serves: the native one needs the training libraries, and far longer for a row."""
+def _engine(served: _Served) -> Iterator[Finding]:
+    """Say which engine serves, and whether it runs code of the owner's: reviewers are warned of both."""
     native = served.fallback is not None
     words = f"the native engine serves, slowly: {served.fallback}" if native else "one graph serves"
-    return Finding(gate="one graph", verdict=Verdict.PASS, message=one_line(words), measured=int(native))
+    yield Finding(gate=ONE_GRAPH, verdict=Verdict.PASS, message=one_line(words), measured=int(native))
+    code = served.kept.code
+    if code is not None:
+        needs = f"; it needs {', '.join(code.libraries)}" if code.libraries else ""
+        words = (
+            f"{', '.join(served.kept.types)} run wherever it is served, from {len(code.files)} files of its commit "
+            f"(digest {short(code.digest)}){needs}"
+        )
+        yield Finding(gate=OWN_CODE, verdict=Verdict.PASS, message=one_line(words), measured=len(code.files))
 
 
-def _serve(model: Model, x: pd.DataFrame, folder: Path, unkept: str | None) -> _Served:
+def _carried(kept: Kept) -> dict[str, Any]:
+    """Return the figures of the owner's code: path → digest, and libraries; nothing where there is none."""
+    if kept.code is None:
+        return {}
+    files = {path: digest_bytes(content) for path, content in kept.code.files.items()}
+    return {"code": files, "types": list(kept.types), "libraries": list(kept.code.libraries)}
+
+
+def _serve(model: Model, x: pd.DataFrame, folder: Path, src: Path | None) -> _Served:
     try:
         (folder / GRAPH).write_bytes(to_graph(model))
         engine = open_engine(folder, model.signature)
@@ -99,34 +122,38 @@ def _serve(model: Model, x: pd.DataFrame, folder: Path, unkept: str | None) -> _
         reason = f"no graph can be made: {type(error).__name__}: {error}"
     else:
         if parity.holds:
-            return _Served(model.signature, engine, parity)
+            return _Served(model.signature, engine, parity, _write_pipeline(keep(model.pipeline), folder))
         reason = f"the graph differs from the model by {parity.difference:.2g}; {parity.flips} decisions flip"
     (folder / GRAPH).unlink(missing_ok=True)
-    return _serve_natively(model, x, folder, reason, unkept)
+    return _serve_natively(model, x, folder, reason, _write_pipeline(keep(model.pipeline, src), folder))
 
 
-def _serve_natively(model: Model, x: pd.DataFrame, folder: Path, reason: str, unkept: str | None) -> _Served:
-    signature = model.signature.model_copy(update={"engine": "native"})
-    if unkept:
-        raise TrainingError("The model can be served by no engine", why=f"{reason}\n{unkept}", hint=_HINT)
+def _serve_natively(model: Model, x: pd.DataFrame, folder: Path, reason: str, kept: Kept) -> _Served:
+    if kept.why:
+        raise TrainingError("The model can be served by no engine", why=f"{reason}\n{kept.why}", hint=_HINT)
+    code = kept.code.digest if kept.code else None
+    signature = model.signature.model_copy(update={"engine": "native", "code": code})
     try:
         engine = open_engine(folder, signature)
-        return _Served(signature, engine, compare_answers(engine, model, x), reason)
+        return _Served(signature, engine, compare_answers(engine, model, x), kept, reason)
     except TowpathError as error:
         raise TrainingError("The model can be served by no engine", why=f"{reason}\n{error}", hint=_HINT) from error
+    except Exception as error:
+        # The owner's code may fail in any way where its module stands alone.
+        why = f"{reason}\nIts own code fails outside the repository: {type(error).__name__}: {error}"
+        raise TrainingError("The model can be served by no engine", why=why, hint=_HINT) from error
 
 
-def _keep_pipeline(model: Model, folder: Path) -> str | None:
-    """Write pipeline.skops; where it would be unsafe to open, leave it out and return why."""
-    try:
-        content = to_skops(model.pipeline)
-        foreign = foreign_types(content)
-    except Exception as error:  # noqa: BLE001 (an owner's transformer may refuse to be kept in any way)
-        return f"the pipeline cannot be kept: {type(error).__name__}: {error}"
-    if foreign:
-        return f"the pipeline holds types that are not trusted: {', '.join(foreign)}"
-    (folder / PIPELINE).write_bytes(content)
-    return None
+def _write_pipeline(kept: Kept, folder: Path) -> Kept:
+    """Write pipeline.skops and the code that it needs; where it would be unsafe to open, leave it out."""
+    shutil.rmtree(folder / CODE, ignore_errors=True)
+    if kept.why is None:
+        (folder / PIPELINE).write_bytes(kept.content)
+    for path, content in kept.code.files.items() if kept.code else ():
+        target = folder / CODE / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    return kept
 
 
 def _write(path: Path, record: Record) -> None:

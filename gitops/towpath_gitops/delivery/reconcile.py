@@ -17,6 +17,7 @@ from towpath_gitops.delivery.declared import Declared
 from towpath_gitops.delivery.desired import SERVICE, Desired, desired, releases, verification_gates
 from towpath_gitops.delivery.desired import wanted as wanted_of
 from towpath_gitops.delivery.ledger import Entry
+from towpath_gitops.delivery.owners_code import fetch_reviewed
 from towpath_gitops.delivery.recording import Recorder
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.delivery.shifted import Shift, forget_decided, standing_shift
@@ -260,10 +261,9 @@ class _Run:
         strategy = self.declared.deployment.rollout.strategy
         if strategy != "switch":
             return Failed(RefusedError(f"This target does not know rollout.strategy {strategy}", hint="Use: switch"))
-        store = layout.store(self.repository.root).absolute()
         for _, release in releases(self.declared):
             self._require_signed(release)
-            self.registry.fetch(release, store)
+            fetch_reviewed(self.registry, self.repository, release)
         return Done()
 
     def _require_signed(self, release: Release) -> None:

@@ -17,6 +17,7 @@ from towpath_gitops.delivery.athand import AtHand
 from towpath_gitops.delivery.declared import Declared
 from towpath_gitops.delivery.desired import SERVICE, verification_gates, wanted
 from towpath_gitops.delivery.ledger import Ledger
+from towpath_gitops.delivery.owners_code import fetch_reviewed
 from towpath_gitops.delivery.recording import Recorder
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.delivery.shifted import Intent, Shift, forget_intent, read_intent, write_intent
@@ -154,7 +155,7 @@ class TakeBack:
         repository = self.desk.repository
         main = repository.main()
         standing(repository, main, release, signature_at(repository, main, release))
-        self.registry.fetch(release, layout.store(repository.root))
+        fetch_reviewed(self.registry, repository, release)
 
     # --- waiting -----------------------------------------------------------------------------------------------
 

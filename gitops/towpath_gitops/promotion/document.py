@@ -11,7 +11,7 @@ from towpath_gitops.promotion.loading import setting as setting_of_load
 from towpath_gitops.promotion.markdown import bullets, code, folded, heading, image, link, table, text
 from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import ChangeType
-from towpath_gitops.records.evidence import Kind, Verdict
+from towpath_gitops.records.evidence import ONE_GRAPH, OWN_CODE, Kind, Verdict
 from towpath_gitops.records.figures import (
     ComparisonFigures,
     EvaluationFigures,
@@ -25,6 +25,7 @@ from towpath_gitops.records.figures import (
 MARKS: Final = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.ERROR: "❌", Verdict.INCONCLUSIVE: "⏸️"}
 _WORST: Final = 8  # segments in the table; the picture shows more
 
+_WARNINGS: Final = {ONE_GRAPH: "No graph serves it", OWN_CODE: "It runs code of its owner's"}  # when measured is not 0
 _IN_SIGHT: Final = {Kind.EVALUATION, Kind.COMPARISON, Kind.LOAD}
 _GATES: Final = ("", "evidence", "gate", "measured", "interval", "limit", "finding")
 
@@ -37,10 +38,16 @@ def markdown(decision: Decision) -> str:
     if decision.type is ChangeType.HOTFIX:
         above = text(decision.skipped or "nothing")
         parts.append(f"**⚠️ Hotfix.** It goes around {above}: no verification and no soak there, and reports flag it.")
+    warned = [gate for gate in decision.gates if gate.measured and gate.gate in _WARNINGS]
+    parts += [f"**⚠️ {_WARNINGS[gate.gate]}.** {text(_sentence(gate.message))}" for gate in warned]
     parts += [text(decision.summary), f"**Why:** {text(decision.reason)}"]
     for section in SECTIONS:
         parts += section(decision)
     return "\n\n".join(parts) + "\n"
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
 
 
 # --- may it be merged? --------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field
 from towpath_gitops.promotion.freezes import frozen, thaw
 from towpath_gitops.records.base import Name, Record, format_duration, short
 from towpath_gitops.records.deployment import ChangeType, Deployment
-from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
+from towpath_gitops.records.evidence import ONE_GRAPH, OWN_CODE, Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.image import ImageRecord, carries, digest_in
 from towpath_gitops.records.load_gates import contradictions
 from towpath_gitops.records.policy import Environment, Policy
@@ -94,6 +94,7 @@ class Case:
     change: ChangeType = ChangeType.PROMOTE
     image: str | None = None  # that would carry the release, by its digest
     images: Sequence[ImageRecord] = ()  # of the release that the registry has on record
+    merged: bool = True  # the commit that trained the release lies in main's history
 
     @property
     def demands(self) -> Environment | None:
@@ -231,6 +232,32 @@ def _image(case: Case) -> Iterator[Requirement]:
         known = ", ".join(short(each.digest) for each in case.images) or "none"
         what = f"The image {short(digest_in(case.image))} is not on record for {case.release}, which has {known}"
         yield missing("image", what, make)
+
+
+def _native(case: Case) -> Iterator[Requirement]:
+    """Ask for one graph where the policy does; and code that runs where the release serves must be part of main."""
+    policy = case.demands.native if case.demands else "allow"
+    evidence = case.evidence.get(Kind.PARITY)
+    if evidence is None or evidence.release != case.release.id:
+        if policy != "allow":
+            what = f"Nothing says which engine serves {case.release}"
+            yield missing("native", what, f"Missing evidence is never a pass: {again(Kind.PARITY)}.")
+        return
+    native, own = _warning(evidence, ONE_GRAPH), _warning(evidence, OWN_CODE)
+    refused = {"refuse": native or own, "library": own, "allow": None}[policy]
+    if refused:
+        graph = "Build the features from transformers that have a graph (docs/training.md), and train again."
+        yield missing("native", f"{case.deployment.environment} refuses it: {refused.rstrip('.')}", graph)
+    elif policy != "allow":
+        yield met("native", "One graph serves it" if not native else "It serves natively, without code of its owner's")
+    if own and not case.merged:
+        what = f"{case.release} runs code of its commit {case.release.code[:12]}, which main does not hold"
+        yield missing("own_code", what, "Merge that commit, or train again on main.")
+
+
+def _warning(evidence: Evidence, gate: str) -> str | None:
+    """Return what parity evidence says of a gate that warns by measuring more than nothing."""
+    return next((found.message for found in evidence.findings if found.gate == gate and found.measured), None)
 
 
 def _beside(case: Case) -> Iterator[Requirement]:
@@ -380,7 +407,7 @@ def _soak(case: Case, before: str, soak: timedelta, since: datetime) -> Iterator
     yield Requirement(rule="soak", what=what, mend=mend, standing=Standing.WAITING, at=ready)
 
 
-_EVIDENCE: Final[tuple[Rule, ...]] = (_blocked, _evidence, _champion)
+_EVIDENCE: Final[tuple[Rule, ...]] = (_blocked, _evidence, _champion, _native)
 
 # What is asked of each type of change. Those that are not listed lead back: they ask for nothing that takes time.
 RULES: Final[Mapping[ChangeType, tuple[Rule, ...]]] = {

@@ -98,6 +98,7 @@ def case_of(  # noqa: PLR0913 (as above)
         change=change,
         image=image,
         images=desk.store.images(release),
+        merged=desk.repository.is_ancestor(release.code, main),
     )
 
 

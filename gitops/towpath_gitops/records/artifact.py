@@ -12,6 +12,7 @@ GOLDEN = "golden.json"
 REFERENCE = "reference.parquet"
 CARD_MARKDOWN = "card.md"
 CARD_HTML = "card.html"
+CODE = "code"  # folder of the modules of an owner that the pipeline is made of, where it needs any
 
 
 def manifest(folder: Path) -> dict[str, str]:

@@ -39,6 +39,11 @@ class Kind(StrEnum):
     VERIFICATION = "verification"
 
 
+# Gates of parity evidence that warn: the first measures 1 where the native engine serves, the second is there only
+# where the release carries code of its owner's.
+ONE_GRAPH: Final = "one graph"
+OWN_CODE: Final = "own code"
+
 # Parts of model.yaml that explain what a gate names: a check's limits, a measure of the owner's own.
 _EXPLAINED: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.DATA: ("quality",),

@@ -105,6 +105,11 @@ class Environment(Record):
     image: Literal["required", "optional"] = Field(
         default="optional", description="required: a release enters only with an image that the registry has on record"
     )
+    native: Literal["refuse", "library", "allow"] = Field(
+        default="allow",
+        description="releases that no graph serves: refuse them; library: refuse those that carry code of their "
+        "owner's; allow",
+    )
     freeze: tuple[Freeze, ...] = ()
     guard: Guard | None = None
 

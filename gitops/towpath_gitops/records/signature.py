@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from towpath_gitops.records.base import ApiVersion, Record, digest_of
+from towpath_gitops.records.base import ApiVersion, Digest, Record, digest_of
 from towpath_gitops.records.online import Online
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -60,6 +60,11 @@ class Signature(Record):
     )
     inputs: Annotated[tuple[Column, ...], Field(min_length=1)]
     engine: Engine = "onnx"
+    code: Digest | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="manifest digest of code/, the owner's modules that the native engine imports; null: none",
+    )
     sensitive: tuple[str, ...] | None = Field(
         default=None,
         exclude_if=_absent,

@@ -10,7 +10,8 @@ def build() -> ColumnTransformer:
 
     Trees split such codes as they need and have a branch for missing numbers. Use scikit-learn's own transformers, or
     those of towpath_flows.transformers (waves of time, logs, ratios, limits, buckets, rare words, target means): they
-    become part of the graph that is served; a function of your own cannot.
+    become part of the graph that is served. A class or function of your own below src/ cannot: its code then goes with
+    each release, which serves slower and says so (docs/training.md, Features).
     """
     words = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)
     numbers = ("numbers", "passthrough", make_column_selector(dtype_include="number"))

@@ -21,7 +21,7 @@ from towpath_gitops.promotion.eligibility import (
 )
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, Hold, PinnedRelease
-from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
+from towpath_gitops.records.evidence import ONE_GRAPH, OWN_CODE, Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.load import LoadFigures, driver_share
 from towpath_gitops.records.load_gates import judged
@@ -122,6 +122,16 @@ def _without(kind: Kind) -> Case:
 
 def _finding(verdict: Verdict, **fields: object) -> Finding:
     return Finding(gate="roc_auc ≥ 0.68", verdict=verdict, message="It is 0.41", **fields)
+
+
+def _native(policy: str, *gates: str, **fields: object) -> Case:
+    """Return the sound case where the environments say `native`, and parity evidence gives these warnings."""
+    environments = tuple(each.model_copy(update={"native": policy}) for each in POLICY.environments)
+    warnings = tuple(Finding(gate=gate, verdict=Verdict.PASS, message=f"{gate}: why", measured=1) for gate in gates)
+    graph = Finding(gate=ONE_GRAPH, verdict=Verdict.PASS, message="one graph serves", measured=0)
+    evidence = _evidence(Kind.PARITY, findings=warnings or (graph,))
+    known = {**_case().evidence, Kind.PARITY: evidence}
+    return _case(policy=POLICY.model_copy(update={"environments": environments}), **({"evidence": known} | fields))
 
 
 def _load(figures: LoadFigures) -> dict[str, object]:
@@ -316,3 +326,34 @@ def test_the_moment_that_people_are_told_to_wait_for_is_the_first(
         return
     assert eligible(replace(case, now=moment)) == ()
     assert moment == NOW or eligible(replace(case, now=moment - timedelta(minutes=1)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "warnings", "refused"),
+    [
+        ("refuse", (), False),
+        ("refuse", (ONE_GRAPH,), True),
+        ("library", (ONE_GRAPH,), False),
+        ("library", (ONE_GRAPH, OWN_CODE), True),
+        ("allow", (ONE_GRAPH, OWN_CODE), False),
+    ],
+)
+def test_a_policy_may_ask_for_one_graph(policy: str, warnings: tuple[str, ...], *, refused: bool) -> None:
+    """`native: refuse` lets only graphs in, `library` also scikit-learn's own transformers, `allow` an owner's code."""
+    reasons = eligible(_native(policy, *warnings))
+    assert [reason.rule for reason in reasons] == (["native"] if refused else [])
+    assert all(f"{warnings[-1 if policy == 'library' else 0]}: why" in reason.what for reason in reasons)
+
+
+@pytest.mark.parametrize("policy", ["refuse", "library"])
+def test_where_a_graph_is_asked_for_evidence_must_tell_of_it(policy: str) -> None:
+    """Missing parity evidence, or that of another release, is never a pass."""
+    assert [reason.rule for reason in eligible(_native(policy, evidence=_case().evidence))] == ["native"]
+    foreign = {**_case().evidence, Kind.PARITY: _evidence(Kind.PARITY, release=OLD.id)}
+    assert [reason.rule for reason in eligible(_native(policy, evidence=foreign))] == ["native"]
+
+
+def test_code_of_an_owner_must_be_merged() -> None:
+    """What runs where the release serves lies in main's history; a release without such code is not asked."""
+    assert [reason.rule for reason in eligible(_native("allow", ONE_GRAPH, OWN_CODE, merged=False))] == ["own_code"]
+    assert eligible(_native("allow", ONE_GRAPH, merged=False)) == ()

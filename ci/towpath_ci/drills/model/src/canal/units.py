@@ -1,0 +1,3 @@
+"""Units of the river."""
+
+KNOT = 0.514444  # m/s
