@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from towpath_bento import problems, wire
 from towpath_bento.bodies import Body
 from towpath_bento.deadlines import Deadlines
+from towpath_bento.identity import REQUEST_HEADER
 from towpath_bento.limits import BODY_TIMEOUT_S, MAX_BODY_BYTES
 from towpath_bento.problems import ProblemError
 
@@ -18,6 +19,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_HEADERS: Final = "towpath.headers"  # where a request's scope holds them by name, once they were looked for
+_REQUEST: Final = REQUEST_HEADER.encode()
 _DRAIN_S: Final = 1.0
 _MOST_DIGITS: Final = 18  # of a length that is worth reading
 
@@ -49,7 +52,16 @@ def header(scope: Scope, wanted: bytes) -> str:
 
 def given_header(scope: Scope, wanted: bytes) -> str | None:
     """Return the first header called `wanted` (in lower case); None where there is none."""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None)
+    value = by_name(scope).get(wanted)
+    return None if value is None else value.decode("latin-1")
+
+
+def by_name(scope: Scope) -> dict[bytes, bytes]:
+    """Return a request's headers by name, of several the first: looking for six, one after the other, costs more."""
+    found: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if found is None:
+        found = scope[_HEADERS] = dict(reversed(scope["headers"]))
+    return found
 
 
 def declared_size(scope: Scope) -> int:
@@ -88,24 +100,26 @@ async def read_body(
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def reply(send: Send, answer: Answer, *, more: bool = False) -> None:
-    """Send an answer; with `more`, leave it open although all of it has been sent."""
+async def reply(send: Send, answer: Answer, request: str | None = None, *, more: bool = False) -> None:
+    """Send an answer, with the id of its request where it has one; with `more`, leave it open although all is sent."""
     headers = [
         (b"content-type", answer.content_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
-        *((name.encode(), value.encode()) for name, value in answer.headers),
+        *[(name.encode(), value.encode()) for name, value in answer.headers],
     ]
+    if request is not None:
+        headers.append((_REQUEST, request.encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": more})
 
 
-async def reply_early(receive: Receive, send: Send, answer: Answer) -> None:
+async def reply_early(receive: Receive, send: Send, answer: Answer, request: str | None = None) -> None:
     """Send an answer to a request whose body has not been read.
 
     What is still coming is thrown away for a second: a connection that is closed with unread bytes is reset, and its
     caller would see a broken pipe in place of the answer.
     """
-    await reply(send, answer, more=True)
+    await reply(send, answer, request, more=True)
     with contextlib.suppress(TimeoutError, ClientGoneError):
         async with asyncio.timeout(_DRAIN_S):
             more = True

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -78,8 +79,14 @@ class Live:
 
 def position(salt: str, key: bytes) -> float:
     """Return where a key stands in [0, 1): uniform over keys, independent between salts, the same on every machine."""
-    digest = hashlib.blake2b(salt.encode() + b"\0" + key, digest_size=_HASH_BYTES).digest()
-    return (int.from_bytes(digest) >> 11) / 2**53  # as many bits as a float holds, so that it stays below 1
+    salted = _salted(salt).copy()
+    salted.update(key)
+    return (int.from_bytes(salted.digest()) >> 11) / 2**53  # as many bits as a float holds, so that it stays below 1
+
+
+@lru_cache(16)
+def _salted(salt: str) -> "hashlib.blake2b":
+    return hashlib.blake2b(salt.encode() + b"\0", digest_size=_HASH_BYTES)
 
 
 def _falls_within(split: Split, entity: str | None, body: bytes) -> bool:

@@ -25,6 +25,7 @@ from towpath_bento.asgi import (
     Receive,
     Scope,
     Send,
+    by_name,
     declared_size,
     given_header,
     header,
@@ -72,6 +73,7 @@ _DOCUMENT: Final = "/openapi.json"
 _PROBE, _LANE = PROBE_HEADER.encode(), LANE_HEADER.encode()
 Step = Callable[[], Awaitable[None]]
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
+_JSON: Final = wire.CONTENT_TYPE.encode()
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
 
 # What of BentoML's would only take memory: no request comes to it.
@@ -174,11 +176,11 @@ class ModelServer:
         except Exception:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))
-        answer = answer._replace(headers=(*answer.headers, (REQUEST_HEADER, request)))
         if self._tells:
-            tell_request(scope, answer.status, time.perf_counter() - started_s, **dict(answer.headers))
+            told = dict((*answer.headers, (REQUEST_HEADER, request)))
+            tell_request(scope, answer.status, time.perf_counter() - started_s, **told)
         early = answer.unread or answer.status in _EARLY
-        await (reply_early(receive, send, answer) if early else reply(send, answer))
+        await (reply_early(receive, send, answer, request) if early else reply(send, answer, request))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         _refuse_bentoml(scope)
@@ -435,6 +437,8 @@ def _pointer(folder: Path) -> Path:
 
 
 def _refuse_bentoml(scope: Scope) -> None:
+    if len(by_name(scope)) == len(scope["headers"]) and by_name(scope).get(b"content-type") == _JSON:
+        return  # what nearly all send; no name is there twice
     for name, value in scope["headers"]:
         if name == b"content-type" and value.strip().lower().startswith(_BENTOML_TYPES):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This type is never opened here. Send JSON.")
