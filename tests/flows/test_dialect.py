@@ -1,6 +1,7 @@
 """Separated text is read as it is written, and `towpath infer` finds out how that is."""
 
 import codecs
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,33 @@ def test_what_is_inferred_is_trained_on(tmp_path: Path) -> None:
     assert found.roles.task == "regression"
     rows = contract.validate(project, load(project)).frame
     pd.testing.assert_frame_equal(rows, frame)
+
+
+@pytest.mark.parametrize("name", ["häuser.txt", "häuser.csv.gz"])
+def test_text_by_another_name_or_packed_is_inferred_too(tmp_path: Path, name: str) -> None:
+    """Its dialect is found out as that of a CSV file, and what is written reads the same rows."""
+    frame = pd.DataFrame({"size": np.arange(300) / 4, "price": np.arange(300) * 2.5 + 1, "day": ["31.12.2025"] * 300})
+    (tmp_path / "repository").mkdir()
+    text = frame.to_csv(sep=";", index=False, decimal=",").encode("cp1252")
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    found = infer(tmp_path / "repository", tmp_path / name, Wishes("price"))
+    write(tmp_path / "repository", tmp_path / name, found)
+    rows = load(Project.open(tmp_path / "repository")).frame
+    pd.testing.assert_frame_equal(rows[["size", "price"]], frame[["size", "price"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jsonl", b'{"x": {"y": 1}, "z": 2}\n', "line 1, field x is an object"),
+        ("a.csv.gz", b"x,z\n1,2\n", r"a\.csv\.gz cannot be read"),
+    ],
+)
+def test_what_cannot_be_inferred_is_told(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    """Nested JSON lines, and a packed file that is none."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataContractError, match=words):
+        infer(tmp_path, tmp_path / name, Wishes("z"))
 
 
 def test_files_of_a_folder_are_written_alike(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from towpath_flows.data.sources import digest_frame, files, load
+from towpath_flows.data.sources import digest_frame, files, json_lines, load, separated
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError, InvalidFileError, NotFoundError
 
@@ -24,17 +24,17 @@ def day(number: int, hour: int = 0) -> datetime:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Write a table in the format that the name asks for."""
-    if path.suffix == ".csv":
+    if path.name.removesuffix(".gz").endswith((".csv", ".txt")):
         frame.to_csv(path, index=False)
-    elif path.suffix == ".jsonl":
+    elif path.name.removesuffix(".gz").endswith(".jsonl"):
         frame.to_json(path, orient="records", lines=True, date_format="iso", date_unit="us")
     else:
         frame.to_parquet(path, index=False)
 
 
-@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv", "rows.jsonl"])
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.txt", "a.jsonl", "a.csv.gz", "a.b.txt.gz", "a.jsonl.gz"])
 def test_every_format_gives_the_same_orders(new_project: New, orders: pd.DataFrame, name: str) -> None:
-    """Parquet, CSV and JSON lines give the same values."""
+    """Parquet, separated text and JSON lines, also packed by gzip, give the same values."""
     project = new_project(spec=("orders.parquet", name))
     write(orders, project.root / "data" / name)
     frame = load(project).frame
@@ -50,6 +50,7 @@ def test_a_folder_is_one_table(new_project: New, orders: pd.DataFrame) -> None:
     write(orders.iloc[:700], project.root / "data" / "parts" / "a.csv")
     write(orders.iloc[700:], project.root / "data" / "parts" / "b.parquet")
     (project.root / "data" / "parts" / ".hidden.csv").write_text("x\n")
+    (project.root / "data" / "parts" / "README.txt").write_text("What is in here.\n")
     assert load(project).frame["order_id"].tolist() == orders["order_id"].tolist()
 
 
@@ -135,6 +136,36 @@ def test_bytes_that_are_no_parquet_are_refused(project: Project) -> None:
         load(project)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"order_id": "b", "amount": {"eur": 3}}', "line 2, field amount is an object"),
+        ('{"order_id": ["b"]}', "line 2, field order_id is a list"),
+        ('["b", 3]', "line 2 is no object"),
+        ('{"order_id": "b"', "line 2 is no JSON"),
+    ],
+)
+def test_json_lines_that_are_no_rows_are_named(new_project: New, line: str, words: str) -> None:
+    """Nested values, lines that are no objects, and no JSON: each with file, line and field."""
+    project = new_project(spec=("orders.parquet", "orders.jsonl"))
+    (project.root / "data" / "orders.jsonl").write_text('{"order_id": "a", "note": {"not": "asked for"}}\n' + line)
+    with pytest.raises(DataContractError, match=rf"orders\.jsonl, {words}"):
+        load(project)
+
+
+def test_packed_files_that_cannot_be_read_are_told(new_project: New) -> None:
+    """Bytes that gzip did not write, and packers that are not read."""
+    project = new_project(spec=("orders.parquet", "orders.csv.gz"))
+    (project.root / "data" / "orders.csv.gz").write_text("order_id\n")
+    with pytest.raises(DataContractError, match=r"cannot be read as csv\.gz"):
+        load(project)
+    (project.root / "data" / "orders.csv.zst").write_text("order_id\n")
+    project = new_project(spec=("orders.parquet", "orders.csv.zst"))
+    with pytest.raises(DataContractError) as told:
+        load(project)
+    assert "those by gzip are read" in told.value.hint
+
+
 def test_what_is_not_there_is_named(new_project: New) -> None:
     """A missing file, an empty folder and an unknown format are told apart."""
     with pytest.raises(NotFoundError, match=r"no data at data/order\.parquet"):
@@ -178,7 +209,8 @@ def test_files_are_read_in_pieces_and_by_column(
     whole = load(project)
     assert "diary" not in whole.frame
     assert "diary" in whole.available
-    monkeypatch.setattr(files, "BATCH_ROWS", 11)
+    for reader in (json_lines, separated):
+        monkeypatch.setattr(reader, "BATCH_ROWS", 11)
     pieces = load(project)
     assert pieces.digest == whole.digest
     assert pieces.frame.dtypes.equals(whole.frame.dtypes)

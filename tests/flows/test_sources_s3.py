@@ -51,7 +51,7 @@ def test_what_is_not_there_is_named(new_project: New, place: str, words: str) ->
 def test_an_object_of_another_kind_is_refused(new_project: New) -> None:
     """Its name must end as a file's does."""
     with pytest.raises(DataContractError, match="of no kind that can be read"):
-        load(at(new_project, f"s3: s3://{BUCKET}/parts/README.txt"))
+        load(at(new_project, f"s3: s3://{BUCKET}/parts/README.md"))
 
 
 def test_a_server_that_is_away_may_come_back(new_project: New, monkeypatch: pytest.MonkeyPatch) -> None:

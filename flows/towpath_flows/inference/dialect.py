@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, get_args
 
+from towpath_flows.data.sources.packed import open_bytes, open_text
 from towpath_flows.inference.figures import figures
 from towpath_flows.inference.naming import one_line
 from towpath_flows.text_spec import Quote, Separator, TextSpec
@@ -57,7 +58,7 @@ def sniff(path: Path) -> Dialect:
 
 def _encoding(path: Path) -> tuple[str, list[str]]:
     """Return UTF-8 where every byte fits it or a byte order mark says so, else the likeliest, and a doubt."""
-    with path.open("rb") as opened:
+    with open_bytes(path) as opened:
         start = opened.read(_SAMPLE_BYTES)
     told = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
     if told is not None:
@@ -84,7 +85,7 @@ def _wide(name: str, start: bytes) -> str:
 
 def _is_utf_8(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as opened:
+    with open_bytes(path) as opened:
         try:
             while block := opened.read(_SAMPLE_BYTES):
                 decoder.decode(block)
@@ -118,7 +119,7 @@ def _guessed(path: Path) -> tuple[str, list[str]]:
 
 def _decodes(path: Path, encoding: str) -> bool:
     try:
-        with path.open(encoding=encoding) as opened:
+        with open_text(path, encoding) as opened:
             while opened.read(_SAMPLE_BYTES):
                 pass
     except UnicodeDecodeError:
@@ -128,7 +129,7 @@ def _decodes(path: Path, encoding: str) -> bool:
 
 def _foreign(path: Path) -> bytes:
     taken, size = [], 0
-    with path.open("rb") as lines:
+    with open_bytes(path) as lines:
         for line in lines:
             if not line.isascii():
                 taken.append(line)
@@ -140,7 +141,7 @@ def _foreign(path: Path) -> bytes:
 
 def _sample(path: Path, encoding: str) -> str:
     """Return the beginning of a file, up to the end of a line."""
-    with path.open(encoding=TextSpec(encoding=encoding).codec, newline="") as opened:
+    with open_text(path, TextSpec(encoding=encoding).codec, newline="") as opened:
         text = opened.read(_SAMPLE_BYTES)
         more = bool(opened.read(1))
     return text[: text.rfind("\n") + 1] if more and "\n" in text else text

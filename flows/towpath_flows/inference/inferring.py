@@ -4,6 +4,7 @@ import difflib
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import pandas as pd
 
 from towpath_flows.data.sources import read_whole
 from towpath_flows.data.sources.files import SEPARATED, find
+from towpath_flows.data.sources.packed import form
 from towpath_flows.data.sources.separated import dated, spelled
 from towpath_flows.inference.columns import Column, examine
 from towpath_flows.inference.dates import formats
@@ -189,8 +191,8 @@ def _dialect(source: Path) -> Dialect:
     Raises:
         DataContractError: they differ; model.yaml can only tell one way.
     """
-    files = [path for path in find(source, source.name) if path.suffix in SEPARATED and path.stat().st_size]
-    found = {path.name: sniff(path) for path in files}
+    files = [path for path in find(source, source.name) if form(path) in SEPARATED and path.stat().st_size]
+    found = {path.name: _sniffed(path) for path in files}
     plain = {name: dialect.text.model_copy(update={"missing": ()}) for name, dialect in found.items()}
     first = next(iter(plain), "")
     other = next((name for name, text in plain.items() if text != plain[first]), None)
@@ -205,9 +207,16 @@ def _dialect(source: Path) -> Dialect:
     return Dialect(plain.get(first, TextSpec()).model_copy(update={"missing": tuple(marks)}), tuple(doubts))
 
 
+def _sniffed(path: Path) -> Dialect:
+    try:
+        return sniff(path)
+    except (EOFError, OSError, zlib.error) as error:  # what gzip raises; a file that is gone is told before
+        raise DataContractError(f"{path.name} cannot be read", why=f"{type(error).__name__}: {error}") from error
+
+
 def _with_dates(dialect: Dialect, frame: pd.DataFrame, source: Path) -> tuple[Dialect, pd.DataFrame]:
     """Read dates of other forms than ISO 8601, where model.yaml can tell the form: in separated text."""
-    if not all(path.suffix in SEPARATED for path in find(source, source.name)):
+    if not all(form(path) in SEPARATED for path in find(source, source.name)):
         return dialect, frame
     found, doubts = formats(frame)
     text = dialect.text.model_copy(update={"dates": found})
@@ -235,7 +244,7 @@ def _column(frame: pd.DataFrame, target: str) -> str:
 
 def _spelled(source: Path, frame: pd.DataFrame, text: TextSpec) -> dict[str, Any]:
     """Return columns of whole numbers as a file of separated text spells them: as many rows as show it."""
-    if source.suffix not in SEPARATED or source.is_dir():
+    if form(source) not in SEPARATED or source.is_dir():
         return {}
     whole = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name]) and _is_whole(frame[name])]
     found = spelled(source, text, whole, SPELLED_ROWS) if whole else pd.DataFrame()

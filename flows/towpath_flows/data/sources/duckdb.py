@@ -14,6 +14,7 @@ import pandas as pd
 from towpath_flows.data.sources import s3
 from towpath_flows.data.sources.base import BATCH_ROWS, Input, Part, Request, missing
 from towpath_flows.data.sources.files import find
+from towpath_flows.data.sources.packed import form, open_text
 from towpath_flows.data_spec import DuckdbSource
 from towpath_flows.text_spec import USUAL_MARKS, TextSpec
 from towpath_gitops.errors import DataContractError
@@ -25,6 +26,7 @@ _READERS: Final = {
     ".parquet": "read_parquet",
     ".csv": "read_csv",
     ".tsv": "read_csv",
+    ".txt": "read_csv",
     ".jsonl": "read_ndjson",
     ".ndjson": "read_ndjson",
 }
@@ -82,7 +84,7 @@ def _readable(spec: DuckdbSource, name: str, found: dict[str, Path], folder: Pat
 
 def _in_utf_8(path: Path, text: TextSpec, to: Path) -> Path:
     try:
-        with path.open(encoding=text.codec, newline="") as source, to.open("w", encoding="utf-8", newline="") as target:
+        with open_text(path, text.codec, newline="") as source, to.open("w", encoding="utf-8", newline="") as target:
             shutil.copyfileobj(source, target)
     except UnicodeError as error:
         raise DataContractError(f"{path.name} is not written in {text.encoding}", why=str(error)) from error
@@ -107,7 +109,7 @@ def _shut_in(connection: Any, files: dict[str, list[Path]], folder: Path, reques
 
 def _give_names(connection: Any, files: dict[str, list[Path]], spec: DuckdbSource) -> None:  # noqa: ANN401 (as above)
     for name, found in files.items():
-        reader = _READERS[found[0].suffix]
+        reader = _READERS[form(found[0])]
         named = _literal([str(path) for path in found])
         if name in spec.csv and reader == "read_csv":
             named += _options(spec.csv[name])

@@ -1,15 +1,14 @@
-"""Parquet, separated text and JSON lines: one file, or every such file of a folder in the order of their names."""
+"""Parquet, separated text and JSON lines, also packed: one file, or every such file of a folder, by their names."""
 
-import json
 from collections.abc import Callable, Iterator
-from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import pandas as pd
 
-from towpath_flows.data.sources import separated
-from towpath_flows.data.sources.base import BATCH_ROWS, Input, Part, Request, at_utc, batch_rows
+from towpath_flows.data.sources import json_lines, separated
+from towpath_flows.data.sources.base import Input, Part, Request, at_utc, batch_rows
+from towpath_flows.data.sources.packed import PACKED, ending, form
 from towpath_flows.data.sources.separated import Piece
 from towpath_flows.data_spec import FileSource
 from towpath_flows.text_spec import TextSpec
@@ -40,10 +39,10 @@ def find(path: Path, name: str) -> list[Path]:
         DataContractError: it is of another kind.
     """
     if path.is_dir():
-        found = sorted(item for item in path.iterdir() if item.suffix in READERS and not item.name.startswith("."))
+        found = sorted(item for item in path.iterdir() if ending(item) in LISTED and not item.name.startswith("."))
         if not found:
             raise NotFoundError(
-                f"The folder {name} holds no data", why=f"Looked for {', '.join(READERS)}.", hint="Put the files there."
+                f"The folder {name} holds no data", why=f"Looked for {', '.join(LISTED)}.", hint="Put the files there."
             )
         return found
     if not path.exists():
@@ -52,11 +51,22 @@ def find(path: Path, name: str) -> list[Path]:
             why="model.yaml names it under data.train.",
             hint="Correct the path (from the repository's top), or make the file: see the README.",
         )
-    if path.suffix not in READERS:
-        raise DataContractError(
-            f"{name} is of no kind that can be read", why=f"Its name must end in one of {', '.join(READERS)}."
-        )
+    require_readable(path, name)
     return [path]
+
+
+def require_readable(path: PurePath, name: str) -> None:
+    """Refuse a file of which no reader knows the kind; `name` is what the message calls it.
+
+    Raises:
+        DataContractError: its ending is none of those that are read.
+    """
+    if ending(path) not in READ:
+        raise DataContractError(
+            f"{name} is of no kind that can be read",
+            why=f"Its name must end in one of {', '.join(READ)}.",
+            hint="Write it in one of these; of packed files those by gzip are read (not zst, zip or bz2).",
+        )
 
 
 def read_file(path: Path, name: str, request: Request, text: TextSpec) -> Iterator[Part]:
@@ -71,7 +81,7 @@ def read_file(path: Path, name: str, request: Request, text: TextSpec) -> Iterat
         raise DataContractError(
             f"{name} is empty", why="It holds no bytes.", hint="Write it again, with a row or more."
         )
-    pieces = READERS[path.suffix](path, request, text)
+    pieces = READERS[form(path)](path, request, text)
     while True:
         try:
             frame, available = next(pieces)
@@ -84,7 +94,7 @@ def read_file(path: Path, name: str, request: Request, text: TextSpec) -> Iterat
         except Exception as error:
             # Each library fails on a damaged file in ways of its own, without a common base.
             raise DataContractError(
-                f"{name} cannot be read as {path.suffix.removeprefix('.')}", why=f"{type(error).__name__}: {error}"
+                f"{name} cannot be read as {ending(path).removeprefix('.')}", why=f"{type(error).__name__}: {error}"
             ) from error
         if len(set(available)) != len(available):
             raise DataContractError(f"{name} has two columns of the same name", why=", ".join(available))
@@ -144,24 +154,15 @@ def _window(column: Any, kind: Any, request: Request) -> Any:  # noqa: ANN401 (a
     return last if first is None else first if last is None else first & last
 
 
-def _json_lines(path: Path, request: Request, _: TextSpec) -> Iterator[Piece]:
-    """Read with Python's own parser: pandas' guesses which columns are dates by their names."""
-    with path.open(encoding="utf-8") as lines:
-        numbered = (json.loads(line) for line in lines if line.strip())
-        start, names = 0, dict[str, None]()
-        while rows := list(islice(numbered, BATCH_ROWS)):
-            names |= dict.fromkeys(name for row in rows for name in row)
-            columns = request.chosen(names)
-            index = pd.RangeIndex(start, start + len(rows))
-            start += len(rows)
-            yield pd.DataFrame(rows, index=index, columns=columns), tuple(names)
-
-
-SEPARATED: Final = frozenset({".csv", ".tsv"})
+SEPARATED: Final = frozenset({".csv", ".tsv", ".txt"})
 READERS: Final[dict[str, Callable[[Path, Request, TextSpec], Iterator[Piece]]]] = {
     ".parquet": _parquet,
     ".csv": separated.read,
     ".tsv": separated.read,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
+    ".txt": separated.read,
+    ".jsonl": json_lines.read,
+    ".ndjson": json_lines.read,
 }
+READ: Final = (*READERS, *(f"{kind}{PACKED}" for kind in READERS if kind != ".parquet"))
+# Of a folder; text in it may as well be words about the data, and is read only where it is named itself.
+LISTED: Final = tuple(kind for kind in READ if not kind.startswith(".txt"))

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from towpath_flows.data.sources.base import Input, Part, Request, missing
-from towpath_flows.data.sources.files import READERS, read_file
+from towpath_flows.data.sources.files import LISTED, read_file, require_readable
+from towpath_flows.data.sources.packed import ending
 from towpath_flows.data_spec import DuckdbSource, S3Source
-from towpath_gitops.errors import DataContractError, NotFoundError, UnavailableError
+from towpath_gitops.errors import NotFoundError, UnavailableError
 from towpath_gitops.files import scratch
 from towpath_gitops.layout import state
 from towpath_gitops.records.base import digest_file
@@ -45,7 +46,7 @@ def fetched(client: Any, address: str, folder: Path) -> Iterator[tuple[str, Path
     """
     bucket, key = address.removeprefix("s3://").split("/", 1)
     for number, each in enumerate(_keys(client, bucket, key, address)):
-        path = folder / f"object{number}{PurePosixPath(each).suffix}"
+        path = folder / f"object{number}{ending(PurePosixPath(each))}"
         _download(client, bucket, each, path)
         yield f"s3://{bucket}/{each}", path
 
@@ -79,17 +80,14 @@ def _load(kind: Any, name: str) -> Any:  # noqa: ANN401 (Prefect's blocks)
 
 def _keys(client: Any, bucket: str, key: str, address: str) -> list[str]:  # noqa: ANN401 (as above)
     if not key.endswith("/"):
-        if PurePosixPath(key).suffix not in READERS:
-            raise DataContractError(
-                f"{address} is of no kind that can be read", why=f"Its name must end in one of {', '.join(READERS)}."
-            )
+        require_readable(PurePosixPath(key), address)
         return [key]
     with _Asking(address):
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-    found = sorted(each for each in keys if PurePosixPath(each).suffix in READERS)
+    found = sorted(each for each in keys if ending(PurePosixPath(each)) in LISTED)
     if not found:
-        raise NotFoundError(f"There is no data below {address}", why=f"Looked for {', '.join(READERS)}.")
+        raise NotFoundError(f"There is no data below {address}", why=f"Looked for {', '.join(LISTED)}.")
     return found
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from towpath_flows.data.coercion import replaced
 from towpath_flows.data.sources.base import BATCH_ROWS, Request
+from towpath_flows.data.sources.packed import open_text
 from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import DataContractError
 
@@ -54,7 +55,7 @@ def names(path: Path, text: TextSpec) -> tuple[str, ...]:
     Raises:
         DataContractError: the first row has more fields than the header.
     """
-    with path.open(encoding=text.codec, newline="") as opened:
+    with open_text(path, text.codec, newline="") as opened:
         lines = filter(None, csv.reader(opened, delimiter=text.separator, quotechar=text.quote))
         header, first = next(lines, []), next(lines, [])
     if len(first) > len(header):
