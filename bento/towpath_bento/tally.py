@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from towpath_bento import metrics
 from towpath_bento.columns import Places
+from towpath_bento.deciding import decide, rule_of
 from towpath_bento.journal.entry import Noted
 from towpath_bento.lane import Lane
 from towpath_bento.metrics import MOST_CLASSES, MOST_COLUMNS, MOST_RELEASES, OTHER
@@ -29,6 +30,7 @@ class Tally:
         self._rows = metrics.ROWS.labels(name, release)
         self._latency = metrics.LATENCY.labels(name, release)
         self._classes = signature.classes if signature.task == "multiclass" else None
+        self._rule = rule_of(signature)
         self._deciles = None if signature.deciles is None else np.array(signature.deciles)
         shown = _bounded(release)
         self._answer: Callable[[str], Any] = cache(lambda said: metrics.PREDICTIONS.labels(name, shown, said))
@@ -49,7 +51,7 @@ class Tally:
 
     def _count_answers(self, values: NDArray[Any]) -> None:
         if self._classes is not None:
-            for place, times in _times(values.argmax(axis=1)):
+            for place, times in _times(decide("multiclass", values, self._rule)):
                 self._answer(self._classes[place] if place < MOST_CLASSES else OTHER).inc(times)
         elif self._deciles is not None:
             for place, times in _times(np.searchsorted(self._deciles, values[:, 0])):

@@ -16,6 +16,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from towpath_bento.columns import Blocks, Places
+from towpath_bento.deciding import DEFAULT_THRESHOLD, decide, rule_of
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
 from towpath_bento.problems import ProblemError, explain
 from towpath_bento.settings import UnknownColumns
@@ -23,7 +24,6 @@ from towpath_gitops.records.signature import Column, Signature
 
 CONTENT_TYPE: Final = "application/json"
 ARROW: Final = "application/vnd.apache.arrow.stream"
-DEFAULT_THRESHOLD: Final = 0.5
 # All that msgspec raises for bytes it cannot take; its ValidationError is one of the first.
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -109,7 +109,7 @@ def predictions(signature: Signature, values: NDArray[Any]) -> list[dict[str, An
     if signature.task == "binary":
         threshold = DEFAULT_THRESHOLD if signature.threshold is None else signature.threshold
         return [{"label": classes[value >= threshold], "probability": value} for value in values[:, 0].tolist()]
-    best = values.argmax(axis=1).tolist()
+    best = decide(signature.task, values, rule_of(signature)).tolist()
     return [
         {"label": classes[index], "probabilities": dict(zip(classes, row, strict=True))}
         for index, row in zip(best, values.tolist(), strict=True)
@@ -118,12 +118,7 @@ def predictions(signature: Signature, values: NDArray[Any]) -> list[dict[str, An
 
 def decisions(signature: Signature, values: NDArray[Any]) -> NDArray[np.int64]:
     """Return the number of the class that each row's `values` (n, k) decide for: (n,); always 0 for regression."""
-    if signature.classes is None:
-        return np.zeros(len(values), np.int64)
-    if signature.task == "multiclass":
-        return np.asarray(values.argmax(axis=1), np.int64)
-    threshold = DEFAULT_THRESHOLD if signature.threshold is None else signature.threshold
-    return (values[:, 0] >= threshold).astype(np.int64)
+    return decide(signature.task, values, rule_of(signature))
 
 
 def is_bulk(content_type: str) -> bool:

@@ -89,6 +89,8 @@ class Known:
             "task": f"{signature.task}, target {signature.target}",
             "serves in": ", ".join(self.places) or "no environment",
         }
+        if signature.costs is not None:
+            facts["decides by"] = "the least expected cost"
         if signature.threshold is not None:
             facts["decides from"] = f"a probability of {signature.threshold:g}"
         missing = [kind.value for kind in Kind if kind not in self.evidence]

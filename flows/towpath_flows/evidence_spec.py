@@ -2,13 +2,15 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, StringConstraints, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, StringConstraints, field_validator, model_validator
 
 from towpath_flows.training_spec import ColumnName, Direction, Reference
 from towpath_flows.units import Excess, Fraction, Share
+from towpath_gitops.errors import InvalidFileError
 from towpath_gitops.records.base import Duration, Line, Name, Record
 from towpath_gitops.records.load import MOST_ROUNDS, Shape
 from towpath_gitops.records.load_gates import FEWEST_ROUNDS
+from towpath_gitops.records.signature import Matrix
 
 _SHORTEST_S = 0.2  # of a stretch of a load test
 
@@ -97,10 +99,24 @@ class CostMatrix(Record):
         return self
 
 
+def label_of(value: object) -> str:
+    """Return the label of a class as a signature has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _labelled(row: object) -> object:
+    return {label_of(name): price for name, price in row.items()} if isinstance(row, dict) else row
+
+
 class ThresholdSpec(Record):
-    """How the threshold is chosen on the validation rows: by cost, or by one rate."""
+    """How the threshold is chosen on the validation rows: by cost, or by one rate; or what many classes cost."""
 
     cost: CostMatrix | None = None
+    costs: dict[str, dict[str, float]] | None = Field(
+        default=None,
+        description="multiclass: true class → class decided for → what that costs, in any one unit; the right decision "
+        "costs 0 unless it is listed",
+    )
     recall: Fraction | None = Field(default=None, description="find at least this share of the positives")
     precision: Fraction | None = Field(default=None, description="be right in at least this share of the alarms")
     false_alarms: Fraction | None = Field(default=None, description="alarm at most this share of the negatives")
@@ -109,9 +125,51 @@ class ThresholdSpec(Record):
     @model_validator(mode="after")
     def _is_one_rule(self) -> Self:
         if len(self._given()) != 1:
-            message = "give one of cost, recall, precision, false_alarms and positives"
+            message = "give one of cost, costs, recall, precision, false_alarms and positives"
             raise ValueError(message)
         return self
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _names_are_labels(cls, value: object) -> object:
+        """Take labels that YAML reads as numbers or truths as the target spells them."""
+        if not isinstance(value, dict):
+            return value
+        return {label_of(truth): _labelled(row) for truth, row in value.items()}
+
+    @model_validator(mode="after")
+    def _each_mistake_has_its_price(self) -> Self:
+        costs = self.costs or {}
+        for truth, row in costs.items():
+            lacking = [name for name in costs if name not in row and name != truth]
+            unknown = [name for name in row if name not in costs]
+            right = row.get(truth, 0.0)
+            cheaper = [name for name, price in row.items() if name != truth and price <= right]
+            for wrong, words in (
+                (lacking, "says nothing of deciding for {}"),
+                (unknown, "prices {}, which has no costs of its own"),
+                (cheaper, f"prices the mistake {{}} no dearer than the right decision ({right:g})"),
+            ):
+                if wrong:
+                    message = f"costs.{truth} {words.format(', '.join(wrong))}"
+                    raise ValueError(message)
+        return self
+
+    def matrix(self, classes: tuple[str, ...]) -> Matrix:
+        """Return the costs in the order of `classes`: rows true, columns decided for.
+
+        Raises:
+            InvalidFileError: they name other classes than the target has.
+        """
+        costs = self.costs or {}
+        if set(costs) != set(classes):
+            lacking, unknown = sorted(set(classes) - set(costs)), sorted(set(costs) - set(classes))
+            raise InvalidFileError(
+                "model.yaml: threshold.costs names other classes than the target has",
+                why=f"Without costs: {', '.join(lacking) or 'none'}. Unknown: {', '.join(unknown) or 'none'}.",
+                hint=f"The classes are {', '.join(classes)}.",
+            )
+        return tuple(tuple(costs[truth].get(name, 0.0) for name in classes) for truth in classes)
 
     def _given(self) -> list[str]:
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
@@ -122,6 +180,8 @@ class ThresholdSpec(Record):
             return (
                 f"least mean cost, with {self.cost.false_alarm:g} for a false alarm and {self.cost.miss:g} for a miss"
             )
+        if self.costs is not None:
+            return "least expected cost"
         (name,) = self._given()
         words = {
             "recall": "find at least {:.4g} of the positives, with the fewest alarms",

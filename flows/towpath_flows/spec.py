@@ -183,7 +183,9 @@ class ModelSpec(Record):
         default=None, description="binary: the value whose probability is answered; default: the greater of the two"
     )
     threshold: Fraction | ThresholdSpec = Field(
-        default=0.5, description="binary: probability from which it is decided, or how it is chosen on validation rows"
+        default=0.5,
+        description="binary: probability from which it is decided, or how it is chosen on validation rows; multiclass: "
+        "what decisions cost",
     )
     time: ColumnName | None = Field(default=None, description="split and monitor by this column; null splits at random")
     entity: ColumnName | None = Field(default=None, description="names the thing predicted for; not a feature")
@@ -262,14 +264,20 @@ class ModelSpec(Record):
         if taken:
             message = f"business: there is a metric called {', '.join(taken)} already; choose another name"
             raise ValueError(message)
-        if isinstance(self.threshold, ThresholdSpec) and self.task != "binary":
-            message = f"threshold: a {self.task} task decides without one; remove it"
-            raise ValueError(message)
+        if isinstance(self.threshold, ThresholdSpec):
+            priced = self.threshold.costs is not None
+            if priced != (self.task == "multiclass") or self.task == "regression":
+                message = {
+                    "binary": "threshold.costs are for many classes; a binary task has threshold.cost",
+                    "multiclass": "threshold: a multiclass task decides without one, or by `costs`; remove it",
+                    "regression": "threshold: a regression task decides without one; remove it",
+                }[self.task]
+                raise ValueError(message)
         return self
 
     @property
     def _is_priced(self) -> bool:
-        return isinstance(self.threshold, ThresholdSpec) and self.threshold.cost is not None
+        return isinstance(self.threshold, ThresholdSpec) and bool(self.threshold.cost or self.threshold.costs)
 
 
 def load_spec(root: Path) -> ModelSpec:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from towpath_bento.deciding import Rule
 from towpath_flows.evaluation.metrics import Metric, Prepared, decide, mean_of, metrics_of
 from towpath_flows.evidence_spec import BusinessMetric, CostMatrix, ThresholdSpec
 from towpath_flows.project import Project
 from towpath_flows.spec import SPEC
 from towpath_gitops.errors import InvalidFileError
-from towpath_gitops.records.signature import Task
+from towpath_gitops.records.signature import Matrix, Task
 
 COST: Final = "cost"  # the metric of a threshold that is chosen by cost
 INPUTS: Final = ("rows", "truth", "decided", "answers")  # what an owner's function may ask for, by argument name
@@ -49,7 +50,7 @@ class RowMetric(Metric):
             classes=self.classes,
         )
 
-    def prepare(self, task: Task, y: NDArray[Any], p: NDArray[Any], threshold: float = 0.5) -> Prepared:
+    def prepare(self, task: Task, y: NDArray[Any], p: NDArray[Any], threshold: Rule = 0.5) -> Prepared:
         """Return the mean value of a row as a function of row counts; see `Metric.prepare`.
 
         Raises:
@@ -77,8 +78,12 @@ def measures_of(project: Project, rows: pd.DataFrame, classes: tuple[str, ...] |
         InvalidFileError: a function of the owner's cannot be imported, or asks for something that there is not.
     """
     spec, known = project.spec, {metric.name: metric for metric in metrics_of(project.spec.task)}
+    function: Function | None = None
     if isinstance(spec.threshold, ThresholdSpec) and spec.threshold.cost is not None:
         function = _priced(spec.threshold.cost)
+    elif isinstance(spec.threshold, ThresholdSpec) and spec.threshold.costs is not None and classes is not None:
+        function = _priced_classes(spec.threshold.matrix(classes), classes)
+    if function is not None:
         known[COST] = RowMetric(COST, "mean cost", False, {}, rows=rows, function=function, classes=classes)
     for name, asked in spec.business.items():
         known[name] = RowMetric(
@@ -101,6 +106,11 @@ def _label(name: str, asked: BusinessMetric) -> str:
 def _priced(matrix: CostMatrix) -> Function:
     prices = np.array([[matrix.rejection, matrix.false_alarm], [matrix.miss, matrix.hit]])
     return lambda given: prices[given["truth"].astype(int), given["decided"].astype(int)]
+
+
+def _priced_classes(matrix: Matrix, classes: tuple[str, ...]) -> Function:
+    prices, place = np.array(matrix), pd.Index(classes)
+    return lambda given: prices[place.get_indexer(given["truth"]), place.get_indexer(given["decided"])]
 
 
 def _loaded(project: Project, name: str, asked: BusinessMetric) -> Function:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from towpath_bento.wire import decisions
 from towpath_flows.evaluation import plots
 from towpath_flows.evaluation.assessment import Assessment
 from towpath_flows.evidence_spec import CardSpec
@@ -80,6 +81,8 @@ def _purpose(facts: Facts) -> Section:
     words.append(f"Answers {asked}, from {len(signature.inputs)} columns.")
     if signature.threshold is not None:
         words.append(f"It is decided from a probability of {signature.threshold:g}.")
+    if signature.costs is not None:
+        words.append("It is decided by the least expected cost.")
     told = {"for": about.users, "not for": about.not_for, "ask": about.contact, "licence": about.licence}
     return Section("What it is for", tuple(words), facts={name: value for name, value in told.items() if value})
 
@@ -177,7 +180,7 @@ def _of_classes(
     if details.get("calibration"):
         draws["calibration"] = plots.calibration(details["calibration"])
     if len(classes) <= _MOST_CLASSES:
-        draws["confusion"] = plots.confusion(classes, y, answers.argmax(axis=1))
+        draws["confusion"] = plots.confusion(classes, y, decisions(signature, answers))
     return draws
 
 

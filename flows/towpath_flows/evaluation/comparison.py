@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.deciding import Rule
 from towpath_flows.evaluation.bootstrap import (
     RESAMPLES,
     ROUGH_RESAMPLES,
@@ -39,8 +40,8 @@ class Duel:
     y: Array
     champion: Array
     challenger: Array
-    threshold: float = 0.5
-    champion_threshold: float | None = None
+    threshold: Rule = 0.5
+    champion_threshold: Rule | None = None
     measures: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
 
     @property
@@ -49,7 +50,7 @@ class Duel:
         return len(self.y)
 
     @property
-    def sides(self) -> tuple[tuple[Array, float], tuple[Array, float]]:
+    def sides(self) -> tuple[tuple[Array, Rule], tuple[Array, Rule]]:
         """The answers (n, k) and the threshold of champion and challenger."""
         old = self.threshold if self.champion_threshold is None else self.champion_threshold
         return (self.champion, old), (self.challenger, self.threshold)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.deciding import DEFAULT_THRESHOLD, Rule
 from towpath_flows.evaluation.bootstrap import CONFIDENCE, RESAMPLES, Estimate, resample, summarise
 from towpath_flows.evaluation.metrics import BINS, Floats, Metric
 from towpath_gitops.records.signature import Task
@@ -46,7 +47,7 @@ def rows_of(y: NDArray[Any], p: NDArray[Any], groups: Sizes | None = None) -> Sa
 
 
 def sample_of(
-    task: Task, y: NDArray[Any], p: NDArray[Any], *, threshold: float = 0.5, groups: Sizes | None = None
+    task: Task, y: NDArray[Any], p: NDArray[Any], *, threshold: Rule = 0.5, groups: Sizes | None = None
 ) -> Sample:
     """Return the rows themselves, or their cells where two classes have 20,000 rows or more.
 
@@ -67,13 +68,15 @@ def sample_of(
     return Sample(truth[order][first], within[:, None], sizes, known)
 
 
-def _cells(chance: Floats, families: Sizes, threshold: float, most: int) -> Sizes:
+def _cells(chance: Floats, families: Sizes, threshold: Rule, most: int) -> Sizes:
     """Return the cell (n,) of rows sorted by family and answer: each family in at most about `most` equal runs."""
     new = np.flatnonzero(np.diff(families, prepend=families[0] - 1))
     rows = np.diff(np.append(new, len(families)))
     place = np.arange(len(families)) - np.repeat(new, rows)
     run = place // np.repeat(np.maximum(1, rows // most), rows)
-    side = np.minimum((chance * BINS).astype(np.int64), BINS - 1) * 2 + (chance >= threshold)
+    side = np.minimum((chance * BINS).astype(np.int64), BINS - 1) * 2 + (
+        chance >= (DEFAULT_THRESHOLD if isinstance(threshold, tuple) else threshold)
+    )
     changes = (np.diff(families, prepend=-1) != 0) | (np.diff(run, prepend=-1) != 0) | (np.diff(side, prepend=-1) != 0)
     return np.asarray(np.cumsum(changes) - 1)
 
@@ -84,7 +87,7 @@ def measured(  # noqa: PLR0913 (a measurement needs its measures, truth and answ
     y: NDArray[Any],
     p: NDArray[Any],
     *,
-    threshold: float = 0.5,
+    threshold: Rule = 0.5,
     seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return each measure of all rows with its 95 % bootstrap interval.
@@ -106,7 +109,7 @@ def _estimated(  # noqa: PLR0913 (as above)
     whole: tuple[NDArray[Any], NDArray[Any]],
     sample: Sample,
     *,
-    threshold: float,
+    threshold: Rule,
     seed: int,
 ) -> dict[str, Estimate]:
     prepared = {name: metric.prepare(task, sample.y, sample.p, threshold) for name, metric in measures.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from towpath_bento.wire import DEFAULT_THRESHOLD
+from towpath_bento.deciding import DEFAULT_THRESHOLD, Rule
 from towpath_flows.evaluation import condensing, slices
 from towpath_flows.evaluation.assessment import Assessment
 from towpath_flows.evaluation.bootstrap import Estimate, rows_to_settle
@@ -72,7 +72,7 @@ class Measuring:
     """
 
     measures: Mapping[str, Metric] | None = None
-    threshold: float = DEFAULT_THRESHOLD
+    threshold: Rule = DEFAULT_THRESHOLD
     chosen: ChosenThreshold | None = None
 
     def of(self, task: Task) -> Mapping[str, Metric]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from towpath_bento.wire import DEFAULT_THRESHOLD
+from towpath_bento.deciding import rule_of
 from towpath_flows.evaluation import checks, comparison, gates, replay
 from towpath_flows.evaluation.assessment import Assessment, one_line
 from towpath_flows.evaluation.bootstrap import estimates
@@ -72,7 +72,7 @@ def assess_worth(
     scorer = Scorer.open(folder)
     y, p = scorer.features.y(test), scorer.answers(test)
     measures = measures_of(project, test, scorer.signature.classes)
-    how = gates.Measuring(measures, _threshold(scorer.signature), chosen)
+    how = gates.Measuring(measures, rule_of(scorer.signature), chosen)
     return gates.evaluate(project.spec, y, p, groups_of(project, test), window_of(project, test), how)
 
 
@@ -187,13 +187,9 @@ def _duel(champion: Scorer, challenger: Scorer, test: pd.DataFrame) -> compariso
         challenger.features.y(test),
         champion.answers(test),
         challenger.answers(test),
-        _threshold(asked),
-        _threshold(answered),
+        rule_of(asked),
+        rule_of(answered),
     )
-
-
-def _threshold(signature: Signature) -> float:
-    return DEFAULT_THRESHOLD if signature.threshold is None else signature.threshold
 
 
 def _question(signature: Signature) -> str:

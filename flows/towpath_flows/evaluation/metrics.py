@@ -12,12 +12,14 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento import deciding
+from towpath_bento.deciding import Rule
 from towpath_gitops.records.signature import Task
 
 Floats = NDArray[np.float64]
 # Row counts (b, n), how often each row occurs in each resample → values (b,); NaN where a resample has no answer.
 Prepared = Callable[[Floats], Floats]
-Prepare = Callable[[Floats, Floats, float], Prepared]  # y (n,), p (n, k), threshold
+Prepare = Callable[[Floats, Floats, Rule], Prepared]  # y (n,), p (n, k), threshold
 
 BINS: Final = 10  # of equal width, for the calibration error
 TINY: Final = 1e-15  # probabilities are clipped by this before a logarithm, as scikit-learn did
@@ -44,7 +46,7 @@ class Metric:
         """Return the metric of some of the rows: itself, as it looks at nothing but truth and answers."""
         return self
 
-    def prepare(self, task: Task, y: NDArray[np.generic], p: NDArray[np.generic], threshold: float = 0.5) -> Prepared:
+    def prepare(self, task: Task, y: NDArray[np.generic], p: NDArray[np.generic], threshold: Rule = 0.5) -> Prepared:
         """Return the metric of the truth `y` (n,) and the answers `p` (n, k) as a function of row counts.
 
         `y` holds class codes 0 … k-1, or values for regression. `threshold` decides binary labels.
@@ -55,20 +57,19 @@ class Metric:
         answers = np.asarray(p, dtype=np.float64).reshape(len(y), -1)
         return self.tasks[task](np.asarray(y, dtype=np.float64), answers, threshold)
 
-    def measure(self, task: Task, y: NDArray[np.generic], p: NDArray[np.generic], threshold: float = 0.5) -> float:
+    def measure(self, task: Task, y: NDArray[np.generic], p: NDArray[np.generic], threshold: Rule = 0.5) -> float:
         """Return the metric on the rows as they are; NaN where it is not defined, as ROC AUC of one class."""
         return float(self.prepare(task, y, p, threshold)(np.ones((1, len(y))))[0])
 
 
-def decide(task: Task, p: NDArray[Any], threshold: float = 0.5) -> Floats:
+def decide(task: Task, p: NDArray[Any], threshold: Rule = 0.5) -> Floats:
     """Return the decision (n,) that the answers (n, k) lead to: a class code, or the value for regression."""
-    if task == "binary":
-        decided: Floats = (p[:, 0] >= threshold).astype(np.float64)
-        return decided
-    return np.argmax(p, axis=1).astype(np.float64) if task == "multiclass" else np.asarray(p[:, 0], dtype=np.float64)
+    if task == "regression":
+        return np.asarray(p[:, 0], dtype=np.float64)
+    return deciding.decide(task, p, threshold).astype(np.float64)
 
 
-def _roc_auc(y: Floats, p: Floats, _: float) -> Prepared:
+def _roc_auc(y: Floats, p: Floats, _: Rule) -> Prepared:
     """Area under the ROC curve as the Mann-Whitney statistic, ties counted half (Hanley & McNeil 1982).
 
     For each positive row the negatives below it are looked up in the running sum over the sorted negatives.
@@ -107,7 +108,7 @@ def _dot(left: Floats, right: Floats) -> Floats:
     return np.asarray(np.einsum("bn,bn->b", left, right))
 
 
-def _average_precision(y: Floats, p: Floats, _: float) -> Prepared:
+def _average_precision(y: Floats, p: Floats, _: Rule) -> Prepared:
     """Sum over thresholds of precision times the recall gained there, without interpolation (as scikit-learn)."""
     order = np.argsort(-p[:, 0], kind="stable")
     starts = np.flatnonzero(np.diff(p[order, 0], prepend=np.nan) != 0)
@@ -140,17 +141,17 @@ def mean_of(losses: Floats, finish: Callable[[Floats], Floats] = lambda mean: me
     return _sums(np.column_stack([losses, np.ones(len(losses))]), lambda sums: finish(_ratio(sums[:, 0], sums[:, 1])))
 
 
-def _binary_log_loss(y: Floats, p: Floats, _: float) -> Prepared:
+def _binary_log_loss(y: Floats, p: Floats, _: Rule) -> Prepared:
     chance = np.clip(p[:, 0], TINY, 1 - TINY)
     return mean_of(-np.where(y == 1, np.log(chance), np.log1p(-chance)))
 
 
-def _multiclass_log_loss(y: Floats, p: Floats, _: float) -> Prepared:
+def _multiclass_log_loss(y: Floats, p: Floats, _: Rule) -> Prepared:
     chosen = p[np.arange(len(y)), y.astype(np.int64)] / p.sum(axis=1)
     return mean_of(-np.log(np.clip(chosen, TINY, 1.0)))
 
 
-def _calibration_error(y: Floats, p: Floats, _: float) -> Prepared:
+def _calibration_error(y: Floats, p: Floats, _: Rule) -> Prepared:
     """Expected calibration error over ten bins of equal width (Naeini, Cooper & Hauskrecht 2015)."""
     bins = np.minimum((p[:, 0] * BINS).astype(np.int64), BINS - 1)
     gaps = np.eye(BINS)[bins] * (p[:, 0] - y)[:, None]
@@ -165,13 +166,13 @@ def top_label(y: NDArray[Any], p: NDArray[Any]) -> tuple[Floats, Floats]:
     return (best == y).astype(np.float64), np.asarray(p[np.arange(len(y)), best], dtype=np.float64)
 
 
-def _top_label_calibration(y: Floats, p: Floats, threshold: float) -> Prepared:
+def _top_label_calibration(y: Floats, p: Floats, threshold: Rule) -> Prepared:
     """Calibration of the chance of the class that is decided for (Guo et al. 2017)."""
     right, chance = top_label(y, p)
     return _calibration_error(right, chance[:, None], threshold)
 
 
-def _one_against_rest(y: Floats, p: Floats, threshold: float) -> Prepared:
+def _one_against_rest(y: Floats, p: Floats, threshold: Rule) -> Prepared:
     """Mean over the classes of the ROC AUC of each against all others (Hand & Till 2001 name it a macro average)."""
     each = [_roc_auc((y == code).astype(np.float64), p[:, [code]], threshold) for code in range(p.shape[1])]
 
@@ -183,12 +184,12 @@ def _one_against_rest(y: Floats, p: Floats, threshold: float) -> Prepared:
     return values
 
 
-def _multiclass_brier(y: Floats, p: Floats, _: float) -> Prepared:
+def _multiclass_brier(y: Floats, p: Floats, _: Rule) -> Prepared:
     """Squared distance from the truth, summed over the classes (Brier 1950): 0 to 2."""
     return mean_of(((p - np.eye(p.shape[1])[y.astype(np.int64)]) ** 2).sum(axis=1))
 
 
-def _median_absolute_error(y: Floats, p: Floats, _: float) -> Prepared:
+def _median_absolute_error(y: Floats, p: Floats, _: Rule) -> Prepared:
     errors = np.abs(p[:, 0] - y)
     order = np.argsort(errors, kind="stable")
     ordered = errors[order]
@@ -201,7 +202,7 @@ def _median_absolute_error(y: Floats, p: Floats, _: float) -> Prepared:
     return values
 
 
-def _mape(y: Floats, p: Floats, _: float) -> Prepared:
+def _mape(y: Floats, p: Floats, _: Rule) -> Prepared:
     """Mean absolute error as a share of the truth, over the rows where that is not 0."""
     known = y != 0
     shares = np.divide(np.abs(p[:, 0] - y), np.abs(y), out=np.zeros_like(y), where=known)
@@ -211,7 +212,7 @@ def _mape(y: Floats, p: Floats, _: float) -> Prepared:
 def _confusion(task: Task, finish: Callable[[Floats], Floats]) -> Prepare:
     """Prepare a function of the confusion matrices (b, k, k): true class by decided class."""
 
-    def prepare(y: Floats, p: Floats, threshold: float) -> Prepared:
+    def prepare(y: Floats, p: Floats, threshold: Rule) -> Prepared:
         classes = max(p.shape[1], 2)
         cells = (y * classes + decide(task, p, threshold)).astype(np.int64)
         return _sums(np.eye(classes**2)[cells], lambda sums: finish(sums.reshape(-1, classes, classes)))
@@ -250,7 +251,7 @@ def _precision(matrix: Floats) -> Floats:
     return _ratio(matrix[:, 1, 1], matrix[:, :, 1].sum(axis=1))
 
 
-def _r2(y: Floats, p: Floats, _: float) -> Prepared:
+def _r2(y: Floats, p: Floats, _: Rule) -> Prepared:
     """Share of the variance explained; sums are taken about the mean, so that large values lose no digits."""
     truth, error = y - y.mean(), y - p[:, 0]
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.deciding import Rule
 from towpath_flows.evaluation.assessment import one_line
 from towpath_flows.evaluation.bootstrap import Estimate, summarise
 from towpath_flows.evaluation.condensing import rows_of, sample_of
@@ -69,7 +70,7 @@ def measure_slices(  # noqa: PLR0913 (a measurement needs its truth, answers, gr
     groups: NDArray[np.generic],
     gate: SliceGate,
     *,
-    threshold: float = 0.5,
+    threshold: Rule = 0.5,
     seed: int = 0,
     metric: Metric | None = None,
 ) -> list[SliceResult]:
@@ -103,7 +104,7 @@ def _drawn(
     metric: Metric,
     task: Task,
     given: tuple[NDArray[np.generic], NDArray[np.generic], list[NDArray[np.bool_]]],
-    threshold: float,
+    threshold: Rule,
     seed: int,
 ) -> tuple[Floats, Floats]:
     """Return the metric of the whole and of each group, as they are (1 + g,) and on resamples (r, 1 + g)."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from towpath_bento.wire import DEFAULT_THRESHOLD
+from towpath_bento.deciding import rule_of
 from towpath_flows.data.contract import Problem, examine
 from towpath_flows.data.drift import ColumnDrift, compare, false_alarm_rate
 from towpath_flows.data.sources import Table
@@ -241,7 +241,7 @@ def _performance(project: Project, scorer: Scorer, release: Release, labelled: p
     except DataContractError:  # a class that the model has never seen: the schema or the drift report tells of it
         return None
     answers = scorer.answers(labelled)
-    threshold, seed = scorer.signature.threshold or DEFAULT_THRESHOLD, project.spec.train.seed
+    threshold, seed = rule_of(scorer.signature), project.spec.train.seed
     measured = condensing.measured(
         {name: METRICS[name]}, project.spec.task, y, answers, threshold=threshold, seed=seed
     )[name]

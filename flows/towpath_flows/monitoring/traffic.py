@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from towpath_bento.journal import names
 from towpath_bento.journal.reading import read_journal
 from towpath_bento.metrics import SHADOW
+from towpath_bento.wire import decisions
 from towpath_flows.data.drift import ColumnDrift, compare, stability
 from towpath_flows.evaluation.scoring import Scorer
 from towpath_flows.project import Project
@@ -134,7 +135,7 @@ def answers_of(scorer: Scorer, columns: Mapping[str, NDArray[Any]]) -> NDArray[A
     values = np.asarray(scorer.engine.predict(columns), dtype=np.float64)
     if scorer.signature.task != "multiclass":
         return values[:, 0]
-    return np.asarray(np.array(scorer.signature.classes, dtype=object)[values.argmax(axis=1)])
+    return np.asarray(np.array(scorer.signature.classes, dtype=object)[decisions(scorer.signature, values)])
 
 
 def unlearned_answers(scorer: Scorer, reference: pd.DataFrame) -> NDArray[Any]:

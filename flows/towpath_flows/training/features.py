@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from towpath_bento.wire import DEFAULT_THRESHOLD
+from towpath_bento.deciding import DEFAULT_THRESHOLD
 from towpath_flows.data.coercion import MOST_PIECES, kind_of
 from towpath_flows.data.quality import feature_names
 from towpath_flows.data.target import Target
+from towpath_flows.evidence_spec import ThresholdSpec
 from towpath_flows.project import Project
 from towpath_flows.spec import ModelSpec
 from towpath_gitops.errors import DataContractError, InvalidFileError
-from towpath_gitops.records.signature import Column, ColumnType, Signature
+from towpath_gitops.records.signature import Column, ColumnType, Matrix, Signature
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -41,7 +42,8 @@ class Features:
         """Derive the inputs from the owner's schema; `frame` gives the examples, none of sensitive columns.
 
         Raises:
-            InvalidFileError: a column can be no input: a moment, or a type that is none of number, truth and text.
+            InvalidFileError: a column can be no input: a moment, or a type that is none of number, truth and text; or
+                model.yaml prices other classes than the target has.
         """
         spec, schema = project.spec, project.schema
         shown = {name: frame[name].iloc[:0] if name in project.sensitive else frame[name] for name in frame}
@@ -52,6 +54,7 @@ class Features:
                 target=spec.target,
                 classes=target.classes,
                 threshold=_threshold(spec) if spec.task == "binary" else None,
+                costs=_costs(spec, target.classes),
                 entity=spec.entity,
                 inputs=inputs,
                 sensitive=tuple(sorted(project.sensitive)),
@@ -107,6 +110,11 @@ class Features:
 def _threshold(spec: ModelSpec) -> float:
     """Return what model.yaml states; one that is to be chosen is put in once there is a model to choose it by."""
     return spec.threshold if isinstance(spec.threshold, float) else DEFAULT_THRESHOLD
+
+
+def _costs(spec: ModelSpec, classes: tuple[str, ...] | None) -> Matrix | None:
+    priced = isinstance(spec.threshold, ThresholdSpec) and spec.threshold.costs is not None
+    return spec.threshold.matrix(classes or ()) if isinstance(spec.threshold, ThresholdSpec) and priced else None
 
 
 def engine_columns(x: pd.DataFrame) -> dict[str, NDArray[Any]]:

@@ -57,7 +57,9 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
         workers=final.workers,
     )
     asked = project.spec.threshold
-    return _deciding(project, splits, model, asked, setting) if isinstance(asked, ThresholdSpec) else model
+    if not isinstance(asked, ThresholdSpec) or asked.costs is not None:  # costs of many classes need no threshold
+        return model
+    return _deciding(project, splits, model, asked, setting)
 
 
 def _rounds(project: Project, splits: Splits, trainer: Trainer, tuned: TuneResult, setting: Setting) -> int:

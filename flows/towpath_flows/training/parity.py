@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from towpath_bento.engines import Engine
+from towpath_bento.wire import decisions
 from towpath_flows.data.coercion import replaced
 from towpath_flows.training.features import engine_columns
 from towpath_flows.training.model import Model
@@ -95,9 +96,4 @@ def _missing(kind: str) -> Any:  # noqa: ANN401 (a float or a str)
 
 def decide(answers: NDArray[Any], signature: Signature) -> NDArray[Any]:
     """Return what is decided for answers (n, k): zeros for a regression, else classes or truths, of shape (n,)."""
-    if signature.task == "regression":
-        return np.zeros(len(answers))
-    if signature.task == "multiclass":
-        return np.asarray(answers.argmax(axis=1))
-    threshold = 0.5 if signature.threshold is None else signature.threshold
-    return np.asarray(answers[:, 0] >= threshold)
+    return decisions(signature, answers)

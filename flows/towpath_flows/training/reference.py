@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from towpath_bento.wire import decisions
 from towpath_flows.data.splits import Splits, parts
 from towpath_flows.training.features import Features
 from towpath_flows.training.model import Model
@@ -26,8 +27,8 @@ def write_reference(model: Model, splits: Splits, path: Path) -> None:
     features = Features(model.signature)
     x, y = features.prepare(sample)
     answers, classes = model.predict(x), model.signature.classes
-    multiclass = answers.shape[1] > 1
-    x[PREDICTION] = np.array(classes, dtype=object)[answers.argmax(axis=1)] if multiclass else answers[:, 0]
+    decided = decisions(model.signature, answers)
+    x[PREDICTION] = np.array(classes, dtype=object)[decided] if answers.shape[1] > 1 else answers[:, 0]
     x[TARGET] = y if classes is None else np.array(classes, dtype=object)[y]
     x[PART] = sample[PART].astype(object)
     x.to_parquet(path, index=False)

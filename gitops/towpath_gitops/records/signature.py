@@ -10,6 +10,7 @@ from towpath_gitops.records.online import Online
 
 Task = Literal["binary", "multiclass", "regression"]
 Engine = Literal["onnx", "native"]
+Matrix = tuple[tuple[float, ...], ...]
 ColumnType = Literal["number", "integer", "boolean", "string"]
 
 
@@ -55,6 +56,12 @@ class Signature(Record):
     threshold: float | None = Field(
         default=None, description="binary: probability of the second class from which it is decided"
     )
+    costs: Matrix | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="multiclass: what deciding for each class (column) costs where each (row) is true, in the order of "
+        "`classes`; the least expected cost is decided for. null: the greatest probability is",
+    )
     entity: str | None = Field(
         default=None, description="request key that callers may send to be assigned to a lane; not an input"
     )
@@ -87,6 +94,14 @@ class Signature(Record):
         names = [column.name for column in self.inputs]
         if len(names) != len(set(names)):
             message = "input columns must have different names"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _costs_fit_the_classes(self) -> Self:
+        sizes = {len(row) for row in self.costs or ()} | ({len(self.costs)} if self.costs else set())
+        if self.costs is not None and (self.task != "multiclass" or sizes != {len(self.classes or ())}):
+            message = "costs are a square matrix over the classes of a multiclass model"
             raise ValueError(message)
         return self
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.deciding import rule_of
 from towpath_bento.limits import bounds
-from towpath_bento.wire import DEFAULT_THRESHOLD
 from towpath_flows.evaluation.bootstrap import Estimate, rows_to_settle
 from towpath_flows.evaluation.metrics import decide
 from towpath_flows.evaluation.replay import TOLERANCE, wilson
@@ -113,8 +113,7 @@ class Subject:
 
     def decided(self, answers: NDArray[Any]) -> NDArray[np.float64]:
         """Return the decisions (n,) that answers (n, k) lead to in service."""
-        threshold = DEFAULT_THRESHOLD if self.signature.threshold is None else self.signature.threshold
-        return decide(self.signature.task, np.asarray(answers, dtype=np.float64), threshold)
+        return decide(self.signature.task, np.asarray(answers, dtype=np.float64), rule_of(self.signature))
 
     def error(self, answers: NDArray[Any]) -> float:
         """Return by how much a regression's answers (n, 1) typically miss the truth: the median absolute error.
