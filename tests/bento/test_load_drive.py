@@ -1,11 +1,14 @@
 """Two services that really run, driven by Locust in rounds, in a process of its own."""
 
+import csv
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,8 +17,10 @@ import pytest
 from towpath_bento.load.plan import Contestant, Driven, Plan
 from towpath_gitops.records.artifact import REFERENCE, manifest_digest
 from towpath_gitops.records.base import digest_file
+from towpath_gitops.records.load import Shape
 
 ROUNDS = 5
+LOCUSTFILE = Path(__file__).parents[2] / "template" / "bento" / "locustfile.py"
 BROKEN = """
 from towpath_bento.load.caller import Caller
 
@@ -89,6 +94,52 @@ def test_services_take_turns_and_every_request_is_counted(contestants: tuple[Con
     assert only.champion is None
     for stretch in (only.challenger.paced, only.challenger.full):
         assert (stretch.errors, stretch.rows) == (stretch.requests, 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shape", ["ramp", "spike", "soak"])
+def test_a_shape_drives_services_at_its_rates(
+    tiny: Callable[..., Any], launch: Callable[..., Any], tmp_path: Path, shape: str
+) -> None:
+    """Beside a steady stretch with the same seed it sends as many requests as its form says, and none fails."""
+    release = sampled(tiny())
+    service = launch(champion=release)
+    values: dict[str, Any] = {"port": service.port, "pid": service.process.pid, "artifact": str(release.folder)}
+    common: dict[str, Any] = {"users": 4, "workers": 1, "rate": 200.0, "paced_s": 1.0, "full_s": 0.2, "rounds": 1}
+    contestants = (Contestant(role="challenger", **values),)
+    sent = {}
+    for each in ("steady", shape):
+        (only,) = drive(Plan(contestants=contestants, shape=each, **common), tmp_path).rounds
+        assert (only.challenger.paced.errors, only.challenger.full.errors) == (0, 0)
+        sent[each] = only.challenger.paced.requests
+    assert sent[shape] / sent["steady"] == pytest.approx({"ramp": 0.55, "spike": 1.6, "soak": 20.0}[shape], rel=0.3)
+
+
+def test_plain_locust_drives_a_service_in_every_shape(
+    tiny: Callable[..., Any], launch: Callable[..., Any], tmp_path: Path
+) -> None:
+    """`locust -f bento/locustfile.py` of a generated repository ends with 0, and its own counts follow the shape."""
+    release = sampled(tiny())
+    service = launch(champion=release)
+    options = ["--headless", "-u", "4", "-r", "4", "-t", "4s", "--rate", "50", "--host", str(service.client.base_url)]
+    running = {}
+    for shape in get_args(Shape):
+        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *options, "--shape", shape]
+        command += ["--artifact", str(release.folder), "--csv", str(tmp_path / shape)]
+        with (tmp_path / f"{shape}.log").open("wb") as log:
+            running[shape] = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
+    sent = {}
+    for shape, process in running.items():
+        assert process.wait(120) == 0, (tmp_path / f"{shape}.log").read_text()[-3000:]
+        text = (tmp_path / f"{shape}_stats.csv").read_text()
+        (total,) = (row for row in csv.DictReader(io.StringIO(text)) if row["Name"] == "Aggregated")
+        assert total["Failure Count"] == "0"
+        sent[shape] = int(total["Request Count"])
+    assert sent["ramp"] < sent["steady"] < sent["spike"], sent
+    counted = service.client.get("/metrics").text
+    found = re.search(r'towpath_requests_total\{lane="champion",release="[^"]+",status="200"\} ([\d.]+)', counted)
+    assert found
+    assert float(found[1]) >= sum(sent.values())
 
 
 def test_a_locustfile_without_one_user_class_is_refused(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 Locust patches the whole process with gevent when it is imported: import this in a process of its own only.
 """
 
-from argparse import Namespace
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, get_args
 
+import gevent
 from locust import FastHttpUser, events, task
 
 from towpath_bento.load.arrivals import Arrivals, Call, Stretched
@@ -57,20 +58,36 @@ def _options(parser: Any, **_: Any) -> None:  # noqa: ANN401 (Locust's own parse
     own.add_argument("--shape", choices=get_args(Shape), default="steady", help="How the rate goes, over --run-time.")
 
 
+@events.init.add_listener  # type: ignore[untyped-decorator]  # as above
+def _prepare(environment: "Environment", **_: Any) -> None:  # noqa: ANN401 (Locust tells more)
+    """Read what is sent before the clock of --run-time starts, and set that clock.
+
+    Gevent counts from when its loop last ran, which is before Locust was imported: on a busy machine a short run was
+    over before it began.
+    """
+    options = environment.parsed_options
+    if options is None:
+        return
+    if options.headless:
+        _traffic(options.artifact, options.journal)
+    gevent.get_hub().loop.update_now()
+
+
 @events.test_start.add_listener  # type: ignore[untyped-decorator]  # as above
 def _begin(environment: "Environment", **_: Any) -> None:  # noqa: ANN401 (Locust tells more)
     """Give the users of a locustfile their arrivals; whoever drives Locust as a library has done so."""
     options = environment.parsed_options
     if options is None:
         return
-    Caller.arrivals = Arrivals(_traffic(options))
+    Caller.arrivals = Arrivals(_traffic(options.artifact, options.journal))
     run_time = options.run_time if isinstance(options.run_time, int | float) else None
     Caller.arrivals.begin(Stretched(run_time or inf, options.rate or None, 0, options.shape))
 
 
-def _traffic(options: Namespace) -> Traffic:
-    folder = Path(options.artifact) if options.artifact else _served_here()
-    return from_journal(Path(options.journal), signature_of(folder)) if options.journal else from_artifact(folder)
+@cache
+def _traffic(artifact: str, journal: str) -> Traffic:
+    folder = Path(artifact) if artifact else _served_here()
+    return from_journal(Path(journal), signature_of(folder)) if journal else from_artifact(folder)
 
 
 def _served_here() -> Path:
