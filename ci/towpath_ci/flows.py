@@ -14,11 +14,12 @@ from typing import Any, Final
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from towpath_ci.console import mark, plain, stderr, working
-from towpath_gitops.errors import InvalidFileError, NotFoundError
+from towpath_gitops.errors import InvalidFileError, NotFoundError, TrainingError
 
 # Prefect's own lines go to its page only; the console shows one line for each stage instead.
 _QUIET: Final = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_LEVEL": "INFO"}
 
+_TIMED_OUT: Final = "Task run exceeded timeout"  # how Prefect's line on it begins; its error names no stage
 _SHOWN: Final = 70  # characters beside the spinner; a second line would flicker
 
 
@@ -30,7 +31,8 @@ def run_flow(root: Path, name: str, **parameters: object) -> Any:  # noqa: ANN40
     Raises:
         NotFoundError: there is no such file.
         InvalidFileError: it holds no flow of that name, or one that does not take a parameter that is given.
-        UnavailableError: Prefect's server does not start. Whatever the flow raises passes through.
+        UnavailableError: Prefect's server does not start.
+        TrainingError: a stage took longer than it may. Whatever the flow raises passes through.
     """
     from towpath_flows.server import ensure_api, local_api  # noqa: PLC0415 (verbs that look do without)
 
@@ -81,7 +83,11 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Show what the stages of the flow log, for as long as it runs."""
+    """Show what the stages of the flow log, for as long as it runs.
+
+    Raises:
+        TrainingError: a stage was ended for the time that it took.
+    """
     teller = _Teller()
     loggers = [logging.getLogger(name) for name in ("prefect.task_runs", "prefect.flow_runs", "towpath")]
     for logger in loggers:
@@ -89,6 +95,15 @@ def _told() -> Iterator[None]:
     try:
         with teller:
             yield
+    except TimeoutError as error:
+        if teller.late is None:
+            raise
+        stage, words = teller.late
+        raise TrainingError(
+            f"The stage “{stage}” took longer than it may",
+            why=f"{words}.",
+            hint="Ask it for less, or allow it more in the flow: stages.fit.with_options(timeout_seconds=4 * 3600)(…)",
+        ) from error
     finally:
         for logger in loggers:
             logger.removeHandler(teller)
@@ -111,6 +126,7 @@ class _Teller(logging.Handler):
         )
         self._running = self._progress.add_task("Starting", total=None)
         self._last = monotonic()
+        self.late: tuple[str, str] | None = None  # the stage that was ended for the time it took, and Prefect's words
 
     def __enter__(self) -> None:
         self._progress.start()
@@ -126,6 +142,8 @@ class _Teller(logging.Handler):
             now = monotonic()
             self._print(f"{mark('ok')} {plain(stage)} [dim]{now - self._last:.1f} s[/]")
             self._last = now
+        elif words.startswith(_TIMED_OUT):
+            self.late = stage, words
         elif record.levelno == logging.WARNING:
             self._print(f"  {mark('warn')} {plain(words)}")
         elif record.levelno == logging.INFO and getattr(record, "funcName", "") in {"say", "warn"}:

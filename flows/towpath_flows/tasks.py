@@ -5,6 +5,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import Task
 
 from towpath_gitops.errors import UnavailableError
@@ -18,9 +19,12 @@ STAGE_TIMEOUT_S: Final = 3600.0  # a stage that hangs must not hang for ever; tu
 
 
 def retryable(_: "Task[..., Any]", __: Any, state: Any) -> bool:  # noqa: ANN401 (Prefect's state)
-    """Try again only what may succeed later: whatever the data or the model are, they stay so."""
+    """Try again only what may succeed later: whatever the data or the model are, they stay so.
+
+    A stage that took longer than it may would do so again, though Prefect's error for that is one of the system's.
+    """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, UnavailableError | OSError)
+    return isinstance(error, UnavailableError | OSError) and not isinstance(error, TaskRunTimeoutError)
 
 
 def stage(name: str, *, outside: bool = False) -> Callable[[Callable[P, R]], Task[P, R]]:

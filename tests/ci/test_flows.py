@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from towpath_ci import flows
-from towpath_gitops.errors import InvalidFileError, NotFoundError
+from towpath_gitops.errors import InvalidFileError, NotFoundError, TrainingError
 
 
 def test_a_missing_flow_is_said_before_any_server_starts(tmp_path: Path) -> None:
@@ -48,3 +48,18 @@ def test_stages_are_told_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[:2] == ["  Read [3] rows", "  ! evaluation: fail: too weak"]
     assert lines[2].startswith("✓ load ")
     assert len(lines) == 3
+
+
+def test_a_stage_that_took_too_long_is_named() -> None:
+    """Prefect's error names no stage, its line does; another timeout, such as a server's, stays what it is."""
+
+    def end(words: str) -> None:
+        logging.getLogger("prefect.task_runs").error(words, extra={"task_name": "fit"})
+        raise TimeoutError
+
+    with pytest.raises(TrainingError, match="stage “fit” took longer") as told, flows._told():
+        end("Task run exceeded timeout of 3600.0 second(s)")
+    assert "3600" in told.value.why
+    assert "with_options" in told.value.hint
+    with pytest.raises(TimeoutError), flows._told():
+        end("Task run failed due to timeout")

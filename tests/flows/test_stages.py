@@ -1,8 +1,10 @@
 import json
+import logging
 import time
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pandas as pd
@@ -193,6 +195,38 @@ def test_what_is_away_for_a_moment_is_asked_again(run: Run, monkeypatch: pytest.
     with pytest.raises(DataContractError, match="empty"):
         run("train")
     assert len(tried) == 2
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_stage_that_takes_too_long_is_not_begun_again() -> None:
+    """It is ended at its limit, once, by a line that names it, though its error is of the kind that is tried again."""
+    from prefect import flow  # noqa: PLC0415 (Prefect takes seconds)
+
+    from towpath_flows.tasks import stage  # noqa: PLC0415 (as above)
+
+    begun, told = [], list[logging.LogRecord]()
+    heard = logging.Handler()
+    heard.emit = told.append  # type: ignore[method-assign]  # the shortest handler that there is
+
+    @stage("slow", outside=True)
+    def slow() -> None:
+        begun.append(1)
+        for _ in range(600):
+            sleep(0.1)
+
+    @flow
+    def hasty() -> None:
+        slow.with_options(timeout_seconds=0.5)()
+
+    logging.getLogger("prefect.task_runs").addHandler(heard)
+    try:
+        with pytest.raises(TimeoutError):
+            hasty()
+    finally:
+        logging.getLogger("prefect.task_runs").removeHandler(heard)
+    assert len(begun) == 1
+    late = [record for record in told if record.getMessage().startswith("Task run exceeded timeout of 0.5")]
+    assert [getattr(record, "task_name", "") for record in late] == ["slow"]
 
 
 def test_uncommitted_changes_end_the_flow_before_it_costs_time(
