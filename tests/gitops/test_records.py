@@ -307,6 +307,24 @@ def test_another_question_or_answer_breaks_every_caller() -> None:
     assert not _signature(threshold=0.3).breaks(old)
 
 
+def test_what_is_looked_up_need_not_be_sent_but_its_key_must() -> None:
+    """Callers who send the feature go on as before; those who send neither it nor its key would fail."""
+    sent, feature = {"name": "a", "type": "number"}, {"name": "b", "type": "number", "nullable": True}
+    view = {"view": "v", "columns": ["b"], "keys": [{"name": "k", "type": "string"}]}
+    plain, bare = _signature(sent, feature), _signature(sent)
+    online = _signature(sent, feature, online={"views": [view]})
+    assert online.digest != plain.digest
+    assert (
+        online.digest == _signature(sent, feature, online={"views": [view | {"ttl_s": 60.0}], "late": "missing"}).digest
+    )
+    assert "online" not in plain.plain()
+    assert not online.breaks(plain)
+    assert not online.breaks(online)
+    assert "looks up v by “k”" in online.breaks(bare)[0]
+    strict = _signature(sent, {**feature, "nullable": False})
+    assert strict.breaks(online), "a way back to a release that wants the feature itself"
+
+
 def test_an_example_is_not_part_of_the_contract() -> None:
     """Digest and compatibility ignore it; two columns of one name are refused."""
     column = {"name": "a", "type": "number"}
