@@ -71,6 +71,7 @@ class Known:
         if images:
             yield Section("Pictures", images=images)
         yield from dossier.comparison(self.evidence)
+        yield from dossier.under_load(self.evidence)
         found = _importance(self.artifact)
         if found is not None and found.columns:
             yield dossier.importance(found)

@@ -60,9 +60,13 @@ class LoadTest:
         champion = find_champion(root, self.project.spec.name)
         rival = champion if champion and champion.id != self.release.id else None
         entrants = _entrants(registry, root, self.release, rival)
+        repository = Repository.discover(root)
+        commit = repository.head()
         with TemporaryDirectory(prefix="towpath-load-") as folder:
-            driven = self._driven(entrants, Path(folder), place / REPORT, progress)
-        assessment = assess_load(driven, self.project.spec.serve, rival.id if rival else None)
+            code = Path(folder, SERVICE_FOLDER)
+            repository.export(commit, SERVICE_FOLDER, code)
+            driven = self._driven(entrants, code, place / REPORT, progress)
+        assessment = assess_load(driven, self.project.spec.serve, rival.id if rival else None, code=commit)
         document = load_yaml((root / layout.MODEL).read_text(encoding="utf-8"), source=layout.MODEL)
         evidence = assessment.bind(self.release, document, now or datetime.now(UTC))
         if driven.report is not None:
@@ -70,10 +74,8 @@ class LoadTest:
         registry.publish_evidence(self.release, evidence)
         return evidence
 
-    def _driven(self, entrants: list[Entrant], folder: Path, report: Path, progress: Progress) -> Driven:
-        repository = Repository.discover(self.project.root)
-        code = folder / SERVICE_FOLDER
-        repository.export(repository.head(), SERVICE_FOLDER, code)
+    def _driven(self, entrants: list[Entrant], code: Path, report: Path, progress: Progress) -> Driven:
+        folder = code.parent
         with serving(entrants, code, folder / "services", self.how.workers) as contestants:
             return drive(self._plan(contestants, code / CALLERS, report), folder / "driven.json", progress)
 

@@ -15,9 +15,12 @@ from towpath_gitops.records.load_gates import contradictions
 
 
 def test_a_release_is_driven_judged_and_its_evidence_kept(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its rounds and findings are in the registry with Locust's page; the exit code says whether every gate passed."""
+    """Its rounds and findings are in the registry with Locust's page; the exit code says whether every gate passed.
+
+    They name the commit whose code served, and the release's own page shows them.
+    """
     monkeypatch.chdir(stage.root)
     with pytest.raises(SystemExit) as ended:
         app(["load", "latest", "--rounds", "5", "--paced", "0.3", "--full", "0.3", "--json"])
@@ -32,6 +35,14 @@ def test_a_release_is_driven_judged_and_its_evidence_kept(
     figures = LoadFigures.model_validate(evidence.details)
     assert (len(figures.rounds), figures.champion) == (5, None)
     assert figures.setting.sent.source == "the release's reference sample"
+    assert figures.code == stage.repository.head()
+    with pytest.raises(SystemExit) as ended:
+        app(["report", "latest", "--output", str(tmp_path)])
+    assert ended.value.code == 0
+    (report,) = tmp_path.glob("*.html")
+    text = report.read_text(encoding="utf-8")
+    assert ">Under load</h2>" in text
+    assert f"The service&#x27;s code was that of commit {stage.repository.head()[:12]}" in text
     page = kept(stage)
     assert page.stat().st_size < 4_000_000
     assert "/v1/predict" in page.read_text(encoding="utf-8")

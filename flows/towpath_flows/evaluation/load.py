@@ -47,13 +47,18 @@ def limits_of(serve: ServeSpec) -> Limits:
     )
 
 
-def assess_load(driven: Driven, serve: ServeSpec, champion: str | None, *, seed: int = 0) -> Assessment:
-    """Judge a load test by `serve`, and against the champion with the id `champion` where its rounds hold one."""
-    figures = figures_of(driven, serve, seed=seed)
+def assess_load(
+    driven: Driven, serve: ServeSpec, champion: str | None, *, seed: int = 0, code: str | None = None
+) -> Assessment:
+    """Judge a load test by `serve`, and against the champion with the id `champion` where its rounds hold one.
+
+    `code` is the commit whose service was driven.
+    """
+    figures = figures_of(driven, serve, seed=seed, code=code)
     return Assessment(Kind.LOAD, judged(figures), figures.plain(), champion if figures.champion else None)
 
 
-def figures_of(driven: Driven, serve: ServeSpec, *, seed: int = 0) -> LoadFigures:
+def figures_of(driven: Driven, serve: ServeSpec, *, seed: int = 0, code: str | None = None) -> LoadFigures:
     """Return the figures of a load test; the same rounds and seed give the same."""
     first = [each.champion for each in driven.rounds if each.champion is not None]
     second = [each.twin for each in driven.rounds if each.twin is not None]
@@ -68,6 +73,7 @@ def figures_of(driven: Driven, serve: ServeSpec, *, seed: int = 0) -> LoadFigure
         driver_share=driver_share([*challenger, *first, *second]),
         price=serve.cpu_hour,
         report=driven.report,
+        code=code,
     )
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from towpath_gitops.promotion import document, wording
+from towpath_gitops.promotion import document, loading, wording
 from towpath_gitops.promotion.pages import Section, marked
 from towpath_gitops.promotion.pictures import draw, says
 from towpath_gitops.records.base import short
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.figures import ChosenThreshold, ComparisonFigures, OperatingPoint, find
 from towpath_gitops.records.importance import Importance
+from towpath_gitops.records.load import LoadFigures
 from towpath_gitops.records.release import Release
 
 # What these find depends on the day: how old the rows are, which releases came before, who is the champion.
@@ -103,6 +104,14 @@ def measures(judged: Sequence[Judged]) -> Iterator[Section]:
             yield Section("How good it is", (words,), ("metric", "value", "95% interval"), rows)
             yield from threshold(each.details)
         yield from groups(each.details.get("slices", []))
+
+
+def under_load(evidence: Mapping[Kind, Evidence]) -> Iterator[Section]:
+    """Yield how it served under load, beside the champion of that day, and which code served it."""
+    found = find(evidence, Kind.LOAD, LoadFigures)
+    if found is not None:
+        rows = tuple(tuple(row) for row in loading.loads(found))
+        yield Section("Under load", (loading.setting(found),), loading.LOAD, rows)
 
 
 def threshold(details: Mapping[str, Any]) -> Iterator[Section]:

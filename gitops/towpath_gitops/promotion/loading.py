@@ -24,6 +24,8 @@ def setting(found: LoadSummary) -> str:
         f"In each of {wording.count(how.rounds, 'round')}, in changing order: {paced}, then {full}.",
         f"Requests came from {sent.source}: {rows}, {wording.percent(sent.missing)} of the values missing.",
     ]
+    if found.code is not None:
+        sentences.append(f"The service's code was that of commit {found.code[:12]}.")
     if found.champion is None:
         sentences.append("There was no champion to compare it with: only what `serve` promises was judged.")
     if found.driver_share > _BUSY:

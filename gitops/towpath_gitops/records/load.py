@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from towpath_gitops.records.base import Digest, Line, Record
+from towpath_gitops.records.base import Commit, Digest, Line, Record
 from towpath_gitops.records.figures import Measured, NonNegative, Positive, Price, Share, Value
 
 MOST_ROUNDS: Final = 500
@@ -147,6 +147,11 @@ class LoadSummary(Record):
     )
     price: Price | None = Field(default=None, description="of a CPU hour; null when the owner states none")
     report: Digest | None = Field(default=None, description="of Locust's own report in HTML, kept in the registry")
+    code: Commit | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,  # records made before the field existed keep their bytes
+        description="commit whose bento/ served all of them; null when it was not noted",
+    )
 
 
 class LoadFigures(LoadSummary):
