@@ -182,3 +182,11 @@ def test_needed_rows_grow_with_the_square() -> None:
     assert rows_to_settle(Estimate(0.70, 0.66, 0.74), 0.68, 1000) == pytest.approx(4000, abs=1)
     assert rows_to_settle(Estimate(0.69, 0.65, 0.73), 0.68, 1000) == pytest.approx(16000, abs=1)
     assert rows_to_settle(Estimate(0.68, 0.64, 0.72), 0.68, 1000) is None
+
+
+@pytest.mark.parametrize("rows", [1, 32_768, 100_000])
+def test_many_rows_are_drawn_in_pieces_as_they_are_at_once(rows: int) -> None:
+    """What is drawn for a seed depends on the number of rows alone."""
+    random = np.random.default_rng(5)
+    expected = [np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(3)]
+    np.testing.assert_array_equal(np.concatenate(list(resample_counts(rows, 3, 5))), expected)

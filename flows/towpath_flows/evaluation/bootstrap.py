@@ -17,6 +17,9 @@ MAX_NEEDED_ROWS = 10**9
 _FEWEST_RESAMPLES = 400
 _MOST_CELLS = 200_000_000  # rows times resamples: beyond 100,000 rows, fewer resamples give the same ends
 _CHUNK_CELLS = 100_000  # counts held at once: small enough for a processor's cache
+_DRAWN = (
+    8_192  # rows drawn at once: for more, each draw would ask the system for fresh pages, which takes as long again
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,19 @@ def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
     for start in range(0, resamples, step):
         counts = np.empty((min(step, resamples - start), rows))
         for each in counts:  # one at a time: counting in all of them at once would miss the cache
-            each[:] = np.bincount(random.integers(rows, size=rows, dtype=np.int32), minlength=rows)
+            _count(random, each)
         yield counts
+
+
+def _count(random: np.random.Generator, counts: Floats) -> None:
+    """Draw as many rows as there are counts (rows,), and write how often each came."""
+    rows = len(counts)
+    if rows <= _DRAWN:
+        counts[:] = np.bincount(random.integers(rows, size=rows, dtype=np.int32), minlength=rows)
+        return
+    counts.fill(0)
+    for first in range(0, rows, _DRAWN):
+        np.add.at(counts, random.integers(rows, size=min(_DRAWN, rows - first)), 1.0)
 
 
 def cell_counts(sizes: NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
