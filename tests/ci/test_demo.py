@@ -38,6 +38,7 @@ def test_the_story_is_told_to_its_end_again_and_after_an_interruption(tmp_path: 
     first = tell(folder)
     assert "byte for byte what it answered here before" in first
     assert " 0 failed" in first
+    assert "the second time each met the same release" in " ".join(first.replace("▌", "").split())
     assert "no column alone reaches" in first
     assert "the chain is whole" in first
     remembered = re.search(r"predictions remembered +([\d,]+) rows of ([\d,]+) requests", first)

@@ -55,6 +55,7 @@ def _live(story: Story) -> None:
     acts.serve(story)
     with Traffic(story.port, story.sample_rows()) as traffic:
         acts.notice(story)
+        acts.experiment(story)
         acts.refuse(story)
         acts.roll_back(story, traffic)
     acts.testify(story)

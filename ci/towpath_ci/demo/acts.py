@@ -1,19 +1,24 @@
-"""The seven acts. Each is told with the verbs that a user types; only the narrator's words are extra."""
+"""The eight acts. Each is told with the verbs that a user types; only the narrator's words are extra."""
 
 import json
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.request import urlopen
 
 from towpath_ci.demo.scaffold import data_file
 from towpath_ci.demo.story import Story, shown_json
-from towpath_ci.demo.traffic import Traffic, post
+from towpath_ci.demo.traffic import TIMEOUT_S, Traffic, post
 from towpath_flows.spec import ModelSpec
 from towpath_gitops.errors import RefusedError, StoryError
 from towpath_gitops.records.release import Release
 
-UNPROCESSABLE = 422
+UNPROCESSABLE: Final = 422
+RETRAINED: Final = "retrained on later data"
+CALLERS: Final = 40
+COUNTER: Final = "towpath_requests_total"
 
 
 def train(story: Story) -> None:
@@ -59,7 +64,7 @@ def ask(story: Story, body: dict[str, Any], *, expect: int) -> None:
 
 
 def notice(story: Story) -> None:
-    """Act 4: the world moves on; the monitor says so, and a challenger takes over."""
+    """Act 4: the world moves on; the monitor says so, and a challenger comes as far as the last environment."""
     _, trained_until = window(story.spec)
     now = later(story.spec)
     about = f"{day(trained_until)} to {day(now)} has passed. Is the world still the one that was learned?"
@@ -69,14 +74,57 @@ def notice(story: Story) -> None:
         story.edit_spec(lambda document: set_until(document, now), "Train on later data too")
         story.theatre.run("git", "push", "--quiet")
         story.theatre.towpath("train")
-        challenger = story.newest_release()
-        for environment in story.environments:
-            story.promote(challenger, environment, "retrained on later data")
+        for environment in story.environments[:-1]:
+            story.promote(story.newest_release(), environment, RETRAINED)
         story.theatre.run("git", "pull", "--quiet")
 
 
+def experiment(story: Story) -> None:
+    """Act 5: the challenger answers half of production's callers beside the champion, then takes over."""
+    environment, challenger = story.environments[-1], story.newest_release()
+    about = f"Before {challenger.semver} takes over {environment}, it answers half of the callers there."
+    with story.theatre.act("Experiment", about):
+        split = ("--environment", environment, "--mode", "ab", "--share", "0.5")
+        reason = ("--reason", "is it as good for callers?")
+        story.theatre.towpath("experiment", "start", challenger.short_id, *split, *reason)
+        story.settle(story.next_pull(), environment)
+        story.theatre.towpath("experiment", "status", "--environment", environment)
+        story.theatre.say(f"{CALLERS} callers ask, each with a key of their own, and ask again:")
+        met = answering(story)
+        champion = story.promotions[environment][-1]
+        who = " and ".join(f"{release.semver} answered {met[release.id]}" for release in (champion, challenger))
+        story.theatre.say(f"{who}; the second time each met the same release. What the service counted:")
+        counted(story)
+        story.theatre.say("It does well. To promote it ends the experiment:")
+        story.promote(challenger, environment, RETRAINED)
+        story.theatre.run("git", "pull", "--quiet")
+
+
+def answering(story: Story) -> dict[str, int]:
+    """Return how many of the callers each release answers; each asks twice.
+
+    Raises:
+        StoryError: a caller met two releases, or a release met nobody.
+    """
+    row = story.sample_rows()[0]
+    bodies = [json.dumps({"rows": [row], "entity": f"caller {number}"}) for number in range(CALLERS)]
+    first, second = ([post(story.port, body)[1].get("x-towpath-release", "") for body in bodies] for _ in range(2))
+    if first != second or len(set(first)) != 2:  # noqa: PLR2004 (champion and challenger)
+        raise StoryError("The experiment does not split its callers.", why=f"They met {first}, and then {second}.")
+    return Counter(first)
+
+
+def counted(story: Story) -> None:
+    """Show the counters of requests by lane and release, as a scraper sees them."""
+    page = f"http://127.0.0.1:{story.port}/metrics"
+    story.theatre.console.print(f"\n[bold green]a scraper $[/] curl -s {page} | grep {COUNTER}", highlight=False)
+    with urlopen(page, timeout=TIMEOUT_S) as response:
+        lines = [line for line in response.read().decode().splitlines() if line.startswith(COUNTER)]
+    story.theatre.console.print("\n".join(lines), highlight=False, markup=False)
+
+
 def refuse(story: Story) -> None:
-    """Act 5: a model that must not pass, does not, approved or not."""
+    """Act 6: a model that must not pass, does not, approved or not."""
     with story.theatre.act("Refuse", "Somebody brings a release that must never serve."), story.branch("too-good"):
         spoil(story)
         story.theatre.towpath("train")
@@ -114,7 +162,7 @@ def tear(root: Path, spec: ModelSpec) -> str:
 
 
 def roll_back(story: Story, traffic: Traffic) -> None:
-    """Act 6: back to the old release by pull request, measured, with requests flowing."""
+    """Act 7: back to the old release by pull request, measured, with requests flowing."""
     environment = story.environments[-1]
     old, bad = story.promotions[environment][-2:]
     about = f"Suppose {bad.semver} disappoints in {environment}: a pull request brings {old.semver} back."
@@ -145,7 +193,7 @@ def answered_after_s(traffic: Traffic, release: Release, since_s: float) -> floa
 
 
 def testify(story: Story) -> None:
-    """Act 7: git alone tells who served what, when, and why."""
+    """Act 8: git alone tells who served what, when, and why."""
     with story.theatre.act("Testify", "Who served what, when, approved by whom, on which evidence?"):
         story.theatre.towpath("audit")
         story.theatre.towpath("audit", "verify")

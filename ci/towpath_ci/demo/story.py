@@ -68,12 +68,16 @@ class Story:
         if show_refusal:
             self.theatre.say("Nobody has approved yet, so the review refuses:")
             run("review", pull, expect=RefusedError.exit_code)
-        run("approve", pull, by=self.approver)
-        if show_refusal:
-            run("review", pull)
-        run("merge", pull)
-        run("reconcile", "--environment", environment)
+        self.settle(pull, environment, show_review=show_refusal)
         self.promotions.setdefault(environment, []).append(release)
+
+    def settle(self, pull: str, environment: str, *, show_review: bool = False) -> None:
+        """Let the approver approve a pull request, merge it, and bring its environment to what main then says."""
+        self.theatre.towpath("approve", pull, by=self.approver)
+        if show_review:
+            self.theatre.towpath("review", pull)
+        self.theatre.towpath("merge", pull)
+        self.theatre.towpath("reconcile", "--environment", environment)
 
     def next_pull(self) -> str:
         """Return the number of the pull request that was just opened: the forge counts from one."""

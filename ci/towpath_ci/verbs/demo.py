@@ -22,8 +22,8 @@ def demo(
 ) -> None:
     """Live through the whole loop on real flights, in minutes.
 
-    Scaffold a repository, train, promote, serve, monitor, retrain, refuse, roll back and testify. Everything is real
-    and on this machine: git, Prefect, MLflow, BentoML; nothing is left running at the end.
+    Scaffold a repository, train, promote, serve, monitor, retrain, experiment, refuse, roll back and testify.
+    Everything is real and on this machine: git, Prefect, MLflow, BentoML; nothing is left running at the end.
     """
     from towpath_ci.demo import tell  # noqa: PLC0415 (pandas, MLflow: imported when the story begins)
 
