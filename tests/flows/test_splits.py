@@ -1,6 +1,7 @@
 """Parts share nothing, keep the order of time, and refuse to be too small."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,16 @@ def test_time_orders_the_parts(shop: Project, orders: pd.DataFrame) -> None:
     assert parts.train["ordered_at"].max() < parts.validation["ordered_at"].min()
     assert parts.validation["ordered_at"].max() < parts.test["ordered_at"].min()
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (900, 300, 300)
+
+
+def test_train_and_validation_together_are_one_view_and_follow_a_copy(shop: Project, orders: pd.DataFrame) -> None:
+    """All that tuning may see takes no memory of its own, and is never that of other rows."""
+    parts = split(shop, orders)
+    both = parts.development
+    pd.testing.assert_frame_equal(both, pd.concat([parts.train, parts.validation], ignore_index=True))
+    assert both is parts.development
+    fewer = replace(parts, train=parts.train.iloc[:100])
+    assert len(fewer.development) == 100 + len(parts.validation)
 
 
 def test_rows_of_one_moment_stay_together(shop: Project, orders: pd.DataFrame) -> None:

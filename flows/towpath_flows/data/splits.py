@@ -1,7 +1,7 @@
 """Three parts that share nothing: train to fit, validation to choose, test to judge."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -23,20 +23,21 @@ Rows = NDArray[np.intp]
 class Splits:
     """Rows of a validated table; every one has a target. Split by time, each part is in order and before the next.
 
-    `adjoining` are train and validation where they lie side by side in the table: a second time, but not in memory.
+    A copy with other rows of train or validation has its own `development`.
     """
 
     train: pd.DataFrame
     validation: pd.DataFrame
     test: pd.DataFrame
     target: Target
-    adjoining: pd.DataFrame | None = None
+    # Both as one view of the table; set by `split` alone, and not taken over by `replace`.
+    _adjoining: pd.DataFrame | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def development(self) -> pd.DataFrame:
         """Train and validation together: all that tuning may see."""
-        if self.adjoining is not None:
-            return self.adjoining
+        if self._adjoining is not None:
+            return self._adjoining
         return pd.concat([self.train, self.validation], ignore_index=True)
 
 
@@ -66,8 +67,10 @@ def split(project: Project, frame: pd.DataFrame) -> Splits:
     for name, rows in zip(("train", "validation", "test"), parts, strict=True):
         _check(name, known[spec.target].iloc[rows], target)
     train, validation, test = (_part(known, rows).reset_index(drop=True) for rows in parts)
-    adjoining = known.iloc[: len(train) + len(validation)] if spec.time is not None else None
-    return Splits(train, validation, test, target, adjoining)
+    found = Splits(train, validation, test, target)
+    if spec.time is not None:
+        object.__setattr__(found, "_adjoining", known.iloc[: len(train) + len(validation)])
+    return found
 
 
 def _part(frame: pd.DataFrame, rows: Rows) -> pd.DataFrame:
