@@ -5,11 +5,21 @@ even where nothing is traced) would cost more than a prediction. Its middlewares
 start and the end of the process; no HTTP request comes to them.
 """
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import bentoml
 
 from towpath_bento.asgi import App, Receive, Scope, Send
+
+Step = Callable[[], Awaitable[None]]
+
+# What of BentoML's would only take memory: no request comes to it.
+_SETTINGS: Final[dict[str, Any]] = {
+    "http": {"host": "127.0.0.1"},
+    "metrics": {"enabled": False},
+    "logging": {"access": {"enabled": False}},
+}
 
 
 class Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML ships no types
@@ -25,3 +35,23 @@ class Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML ships no t
             await (self.front if scope["type"] == "http" else behind)(scope, receive, send)
 
         return application
+
+
+def service(name: str, workers: int, begin: Step, end: Step, front: App) -> Fronted:
+    """Return a BentoML service of `workers` processes that does nothing but begin and end: `front` answers."""
+
+    @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
+    class Model:
+        """Predictions of one model; what it serves is declared in git."""
+
+        @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML does not annotate it
+        async def start(self) -> None:
+            await begin()
+
+        @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
+        async def stop(self) -> None:
+            await end()
+
+    made: Fronted = Model  # type: ignore[assignment]  # what the decorator makes of it
+    made.front = front
+    return made

@@ -71,17 +71,9 @@ _RELEASES: Final = "/v1/releases/"
 _OF_RELEASE: Final = "/predict"
 _DOCUMENT: Final = "/openapi.json"
 _PROBE, _LANE = PROBE_HEADER.encode(), LANE_HEADER.encode()
-Step = Callable[[], Awaitable[None]]
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
 _JSON: Final = wire.CONTENT_TYPE.encode()
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
-
-# What of BentoML's would only take memory: no request comes to it.
-_SETTINGS: Final[dict[str, Any]] = {
-    "http": {"host": "127.0.0.1"},
-    "metrics": {"enabled": False},
-    "logging": {"access": {"enabled": False}},
-}
 
 
 class ModelServer:
@@ -388,10 +380,10 @@ def model_server(  # noqa: PLR0913 (what an owner may set, by name)
             guarded.load()
         await server.start(_pointer(folder))
 
-    service = _service(name, workers, start, server.stop)
+    from towpath_bento.fronted import service  # noqa: PLC0415 (BentoML is heavy; the interface itself does without)
+
     front = guarded or server
-    service.front = Traced(front, name, tracing.share) if tracing else front
-    return service
+    return service(name, workers, start, server.stop, Traced(front, name, tracing.share) if tracing else front)
 
 
 def _let_log(logs: Logs) -> None:
@@ -401,27 +393,6 @@ def _let_log(logs: Logs) -> None:
     logging.getLogger("uvicorn.access").propagate = False
     if logs.json:
         say_as_json()
-
-
-def _service(name: str, workers: int, begin: Step, end: Step) -> "Fronted":
-    """Return a BentoML service that does nothing but begin and end."""
-    import bentoml  # noqa: PLC0415 (heavy; the interface itself does without)
-
-    from towpath_bento.fronted import Fronted  # noqa: PLC0415 (imports it as well)
-
-    @bentoml.service(name=name, workers=workers, service_class=Fronted, **_SETTINGS)
-    class Model:
-        """Predictions of one model; what it serves is declared in git."""
-
-        @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML does not annotate it
-        async def start(self) -> None:
-            await begin()
-
-        @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
-        async def stop(self) -> None:
-            await end()
-
-    return Model  # type: ignore[return-value]  # what the decorator makes of it
 
 
 def _caller_file() -> str:
