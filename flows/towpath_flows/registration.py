@@ -89,7 +89,7 @@ def register(root: Path, training: Training, assessments: Sequence[Assessment]) 
         DigestMismatchError: the model carries code that the commit does not hold.
         InvalidFileError, NotFoundError: the signing key that the environment names cannot be used.
     """
-    _check_code(root, training.code)
+    _require_head(root, training.code)
     check_code(Repository.discover(root), training.code, training.folder)
     registry = Registry(layout.tracking_uri(root))
     known = registry.releases(training.model)
@@ -169,7 +169,7 @@ def next_semver(newest: Release | None, training: Training, sources_changed: boo
     return f"{major}.{minor + 1}.0" if sources_changed else f"{major}.{minor}.{patch + 1}"
 
 
-def _check_code(root: Path, code: str) -> None:
+def _require_head(root: Path, code: str) -> None:
     repository = Repository.discover(root)
     repository.require_clean()
     head = repository.head()

@@ -17,9 +17,7 @@ MAX_NEEDED_ROWS = 10**9
 _FEWEST_RESAMPLES = 400
 _MOST_CELLS = 200_000_000  # rows times resamples: beyond 100,000 rows, fewer resamples give the same ends
 _CHUNK_CELLS = 100_000  # counts held at once: small enough for a processor's cache
-_DRAWN = (
-    8_192  # rows drawn at once: for more, each draw would ask the system for fresh pages, which takes as long again
-)
+_DRAWN = 8_192  # rows drawn at once: for more, each draw asks the system for fresh pages, which takes as long again
 
 
 @dataclass(frozen=True)

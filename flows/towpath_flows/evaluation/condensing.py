@@ -74,9 +74,8 @@ def _cells(chance: Floats, families: Sizes, threshold: Rule, most: int) -> Sizes
     rows = np.diff(np.append(new, len(families)))
     place = np.arange(len(families)) - np.repeat(new, rows)
     run = place // np.repeat(np.maximum(1, rows // most), rows)
-    side = np.minimum((chance * BINS).astype(np.int64), BINS - 1) * 2 + (
-        chance >= (DEFAULT_THRESHOLD if isinstance(threshold, tuple) else threshold)
-    )
+    border = DEFAULT_THRESHOLD if isinstance(threshold, tuple) else threshold  # costs decide among many classes only
+    side = np.minimum((chance * BINS).astype(np.int64), BINS - 1) * 2 + (chance >= border)
     changes = (np.diff(families, prepend=-1) != 0) | (np.diff(run, prepend=-1) != 0) | (np.diff(side, prepend=-1) != 0)
     return np.asarray(np.cumsum(changes) - 1)
 
