@@ -25,8 +25,7 @@ class UnservedRelease(Drill):
 
     def good(self, stage: Stage) -> Sequence[Refusal]:
         """Ask for one that served here before."""
-        with serving(held(stage, stage.good), [held(stage, stage.peer)]) as worker:
-            return _refused(worker, held(stage, stage.peer))
+        return _of_before(stage)
 
     def bad(self, stage: Stage) -> Sequence[Refusal]:
         """Ask for it where only the champion ever served."""
@@ -42,8 +41,7 @@ class ExchangedRelease(Drill):
 
     def good(self, stage: Stage) -> Sequence[Refusal]:
         """Ask for it with its own files."""
-        with serving(held(stage, stage.good), [held(stage, stage.peer)]) as worker:
-            return _refused(worker, held(stage, stage.peer))
+        return _of_before(stage)
 
     def bad(self, stage: Stage) -> Sequence[Refusal]:
         """Exchange them after the service has started; they load, and answer their own golden requests."""
@@ -69,6 +67,12 @@ class CrowdedMemory(Drill):
     def bad(self, stage: Stage) -> Sequence[Refusal]:
         """Ask for twice as many: as many must go, and the champion must not be one of them."""
         return _forgotten(stage, 2 * _PLACES)
+
+
+def _of_before(stage: Stage) -> Sequence[Refusal]:
+    """Ask for a release that served here before."""
+    with serving(held(stage, stage.good), [held(stage, stage.peer)]) as worker:
+        return _refused(worker, held(stage, stage.peer))
 
 
 def _refused(worker: Worker, release: LanePointer) -> Sequence[Refusal]:
