@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +309,33 @@ def make_awkward(rows: int = 400, seed: int = 3) -> pd.DataFrame:
 def awkward() -> Callable[..., pd.DataFrame]:
     """Return a function that makes a table with awkward names, types and values, of so many rows."""
     return make_awkward
+
+
+FEAST = """\
+project: shop
+provider: local
+registry: registry.db
+online_store: {type: sqlite, path: online.db}
+entity_key_serialization_version: 3
+"""
+
+
+@pytest.fixture(scope="module")
+def feast_repository(feast_python: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that makes a Feast repository of tables by a script, which is told its folder and more."""
+
+    def made(script: str, tables: Mapping[str, pd.DataFrame], *arguments: str) -> Path:
+        folder = tmp_path_factory.mktemp("feast")
+        (folder / "feature_store.yaml").write_text(FEAST)
+        (folder / "definitions.txt").write_text(script)
+        for name, table in tables.items():
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+        command = [feast_python, str(folder / "definitions.txt"), str(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return made
 
 
 BUCKET = "towpath-orders"

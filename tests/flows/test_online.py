@@ -40,13 +40,6 @@ NOW = pd.Timestamp.now(tz="UTC").floor("s")
 TTL_S = 60 * 86_400
 START_S = 60
 
-STORE = """\
-project: shop
-provider: local
-registry: registry.db
-online_store: {type: sqlite, path: online.db}
-entity_key_serialization_version: 3
-"""
 DEFINITIONS = '''\
 """What is known of sellers and depots; brought online, and described."""
 
@@ -103,25 +96,18 @@ SCHEMA = (
 
 
 @pytest.fixture(scope="module")
-def store(feast_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(feast_repository: Callable[..., Path]) -> Path:
     """Return a Feast repository: sellers 0 to 57 were rated lately, 58 long ago, 59 never; depots 1 to 3 are known."""
-    folder = tmp_path_factory.mktemp("feast")
-    (folder / "feature_store.yaml").write_text(STORE)
-    (folder / "definitions.txt").write_text(DEFINITIONS)
     days = [(number, day) for number in range(58) for day in (80, 5)] + [(58, 80)]
     stats = [
         (f"seller {n}", NOW - pd.Timedelta(days=day), n / 7 + day, n * 3 if n % 4 else None, "gold" if n % 3 else None)
         for n, day in days
     ]
     columns = ["seller", "known_at", "rating", "sales", "tier"]
-    frame = pd.DataFrame(stats, columns=columns).astype({"sales": "Int64", "tier": "string"})
-    frame.to_parquet(folder / "stats.parquet", index=False)
+    tables = {"stats": pd.DataFrame(stats, columns=columns).astype({"sales": "Int64", "tier": "string"})}
     delays = [(n, NOW - pd.Timedelta(days=300), 0.1 * n) for n in (1, 2, 3)]
-    pd.DataFrame(delays, columns=["depot_id", "known_at", "delay"]).to_parquet(folder / "depots.parquet", index=False)
-    command = [feast_python, str(folder / "definitions.txt"), str(folder), NOW.isoformat()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    tables["depots"] = pd.DataFrame(delays, columns=["depot_id", "known_at", "delay"])
+    return feast_repository(DEFINITIONS, tables, NOW.isoformat())
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Features of a Feast repository, as they were known at each row's time; a real one, in an environment of its own."""
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +15,6 @@ from towpath_gitops.errors import DataContractError, MissingDependencyError, Not
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 
-STORE = """\
-project: shop
-provider: local
-registry: registry.db
-online_store: {type: sqlite, path: online.db}
-entity_key_serialization_version: 3
-"""
 DEFINITIONS = '''\
 """A Feast repository: what is known of sellers, day by day."""
 
@@ -48,21 +40,14 @@ FeatureStore(repo_path=str(root)).apply([seller, stats, FeatureService(name="ord
 
 
 @pytest.fixture(scope="module")
-def store(feast_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(feast_repository: Callable[..., Path]) -> Path:
     """Return a Feast repository that was applied: a rating of each seller but one from day 1, another from day 30."""
-    folder = tmp_path_factory.mktemp("feast")
-    (folder / "feature_store.yaml").write_text(STORE)
-    (folder / "definitions.txt").write_text(DEFINITIONS)
     known = [
         (f"seller {number}", DAY + pd.Timedelta(days=day), day + number / 100)
         for number in range(59)
         for day in (1, 30)
     ]
-    pd.DataFrame(known, columns=["seller", "known_at", "rating"]).to_parquet(folder / "stats.parquet", index=False)
-    command = [feast_python, str(folder / "definitions.txt"), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return feast_repository(DEFINITIONS, {"stats": pd.DataFrame(known, columns=["seller", "known_at", "rating"])})
 
 
 @pytest.fixture
@@ -128,7 +113,7 @@ def test_what_is_missing_is_told(new_project: Callable[..., Project], monkeypatc
     with pytest.raises(NotFoundError, match=r"no feature_store\.yaml in store"):
         load(project)
     (project.root / "store").mkdir()
-    (project.root / "store" / "feature_store.yaml").write_text(STORE)
+    (project.root / "store" / "feature_store.yaml").write_text("project: shop\n")
     with pytest.raises(MissingDependencyError, match="has no Feast") as told:
         load(project)
     assert PYTHON_VARIABLE in told.value.hint
