@@ -6,7 +6,6 @@ columns in ten hold numbers, of which some are missing, one in twenty holds word
 """
 
 import os
-import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -18,9 +17,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from repositories import begin, change
 from rounds import Contestant, compare, head
 
-from towpath_ci.drills.stage import git
 from towpath_flows.inference import Wishes, infer, write
 from towpath_flows.server import local_api, stop
 
@@ -72,20 +71,10 @@ def repository(root: Path, rows: int, columns: int) -> Path:
     path.parent.mkdir(parents=True)
     write_table(path, rows, columns)
     write(root, path, infer(root, path, Wishes("y")))
-    spec = root / "model.yaml"
-    text = spec.read_text(encoding="utf-8")
-    for pattern, words in CHANGES:
-        text, found = re.subn(pattern, words, text)
-        if found != 1:
-            raise ValueError(pattern)
-    spec.write_text(text, encoding="utf-8")
+    change(root, CHANGES)
     copytree(TOP / "template" / "flows", root / "flows")
     (root / ".gitignore").write_text(".towpath/\ndata/\n__pycache__/\n", encoding="utf-8")
-    git(root, "init", "--quiet", "--initial-branch=main")
-    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
-        git(root, "config", key, value)
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message=Begin")
+    begin(root)
     return root
 
 

@@ -7,7 +7,6 @@ the clock and by the processor, with the largest resident set of any of its proc
 """
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from repositories import begin, change
 from rounds import Contestant, compare, head
 
 from towpath_ci.drills.stage import git
@@ -37,20 +37,10 @@ def rendered(folder: Path) -> Path:
 
     root = folder / "flights"
     run_copy(str(TOP), root, defaults=True, quiet=True, vcs_ref="HEAD")
-    spec = root / "model.yaml"
-    text = spec.read_text(encoding="utf-8")
-    for pattern, words in CHANGES:
-        text, found = re.subn(pattern, words, text)
-        if found != 1:
-            raise ValueError(pattern)
-    spec.write_text(text, encoding="utf-8")
+    change(root, CHANGES)
     subprocess.run([sys.executable, "src/flights/dataset.py"], cwd=root, check=True)
     git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "forge.git")
-    git(root, "init", "--quiet", "--initial-branch=main")
-    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
-        git(root, "config", key, value)
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message=Begin")
+    begin(root)
     git(root, "remote", "add", "origin", str(folder / "forge.git"))
     git(root, "push", "--quiet", "--set-upstream", "origin", "main")
     return root
