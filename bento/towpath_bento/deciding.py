@@ -32,7 +32,7 @@ def decide(task: Task, values: NDArray[Any], rule: Rule = DEFAULT_THRESHOLD) -> 
         return least_cost(values, rule)
     if task == "multiclass":
         return np.asarray(values.argmax(axis=1), np.int64)
-    return np.asarray(values[:, 0] >= rule, np.int64)
+    return np.asarray(values[:, 0].astype(np.float64) >= rule, np.int64)  # a threshold is no number of 32 bits
 
 
 def least_cost(chances: NDArray[Any], costs: Matrix) -> NDArray[np.int64]:

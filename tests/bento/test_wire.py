@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from towpath_bento.limits import EXACT_INTEGER, FLOAT32_MAX, MAX_ROWS, MAX_TEXT
 from towpath_bento.openapi import document
 from towpath_bento.problems import MAX_ERRORS, ProblemError, faults
-from towpath_bento.wire import Codec, is_bulk, predictions
+from towpath_bento.wire import Codec, decisions, is_bulk, predictions
 from towpath_gitops.records.signature import Column, Signature
 
 SIGNATURE = Signature(
@@ -268,3 +268,13 @@ def test_a_damaged_request_is_refused_or_valid(place: int, byte: int) -> None:
     body[place] = byte
     problem = problem_with(bytes(body))
     assert problem is None or problem.status in {400, 422}
+
+
+@given(st.floats(0, 1, width=64))
+@example(0.7)
+def test_every_way_decides_alike_at_the_threshold(threshold: float) -> None:
+    """Also by probabilities of 32 bits that lie as near to it as they can: in a label as in a journal or a metric."""
+    signature = SIGNATURE.model_copy(update={"threshold": threshold})
+    values = np.array([[threshold], [threshold - 1e-7], [threshold + 1e-7]], np.float32)
+    labels = [told["label"] for told in predictions(signature, values)]
+    assert labels == [("no", "yes")[code] for code in decisions(signature, values)]
