@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.wire import decisions
 from towpath_flows.data import Splits, load, split, validate
 from towpath_flows.evaluation.scoring import Scorer
 from towpath_flows.project import Project
 from towpath_flows.recipe import Recipe
 from towpath_flows.recomparison import without_window
 from towpath_flows.training import TuneResult, export, fit
-from towpath_flows.training.parity import TOLERANCE, decide
+from towpath_flows.training.parity import TOLERANCE
 from towpath_gitops.errors import DataContractError, TowpathError
 from towpath_gitops.files import write_atomically
 from towpath_gitops.records.artifact import CARD_HTML, CARD_MARKDOWN, manifest
@@ -101,7 +102,7 @@ def _compared(request: Request, parts: Splits, rows: int, environment: tuple[str
         rows=rows,
         environment=environment,
         difference=float(np.abs(before - after).max()) / _scale(before, one.signature),
-        flips=int(np.sum(decide(before, one.signature) != decide(after, other.signature))),
+        flips=int(np.sum(decisions(one.signature, before) != decisions(other.signature, after))),
     )
 
 

@@ -113,8 +113,9 @@ def _threshold(spec: ModelSpec) -> float:
 
 
 def _costs(spec: ModelSpec, classes: tuple[str, ...] | None) -> Matrix | None:
-    priced = isinstance(spec.threshold, ThresholdSpec) and spec.threshold.costs is not None
-    return spec.threshold.matrix(classes or ()) if isinstance(spec.threshold, ThresholdSpec) and priced else None
+    if not isinstance(spec.threshold, ThresholdSpec) or spec.threshold.costs is None:
+        return None
+    return spec.threshold.matrix(classes or ())
 
 
 def engine_columns(x: pd.DataFrame) -> dict[str, NDArray[Any]]:

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from towpath_bento.engines import Engine
 from towpath_bento.wire import decisions
@@ -64,7 +63,7 @@ def compare_answers(engine: Engine, model: Model, x: pd.DataFrame) -> Parity:
         return Parity(len(x), float("inf"), int((~np.isfinite(served)).any(axis=1).sum()))
     scale = 1.0 if model.signature.classes else max(1.0, float(np.abs(trained).max()))
     difference = float(np.abs(served - trained).max()) / scale
-    flips = int(np.sum(decide(served, model.signature) != decide(trained, model.signature)))
+    flips = int(np.sum(decisions(model.signature, served) != decisions(model.signature, trained)))
     return Parity(len(x), difference, flips)
 
 
@@ -92,8 +91,3 @@ def _each_missing(x: pd.DataFrame, gaps: dict[str, Any]) -> pd.DataFrame:
 
 def _missing(kind: str) -> Any:  # noqa: ANN401 (a float or a str)
     return "" if kind == "string" else np.float32(np.nan)
-
-
-def decide(answers: NDArray[Any], signature: Signature) -> NDArray[Any]:
-    """Return what is decided for answers (n, k): zeros for a regression, else classes or truths, of shape (n,)."""
-    return decisions(signature, answers)
