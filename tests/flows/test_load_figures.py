@@ -204,16 +204,16 @@ def test_as_many_rounds_as_are_asked_for_would_settle_it(value: float, spread: f
 
 
 def test_noise_alone_seldom_fails_and_a_slow_candidate_seldom_passes() -> None:
-    """Of 100 machines with 10 % noise, none refuses a candidate like the champion; one 40 % slower never passes."""
+    """Of 40 machines with 10 % noise, none refuses a candidate like the champion; one 40 % slower never passes."""
     random = np.random.default_rng(3)
     told: dict[float, list[Verdict]] = {1.0: [], 1.4: []}
     for slower, found in told.items():
-        for _ in range(100):
+        for _ in range(40):
             rounds = np.exp(random.normal(0, 0.1, size=(10, 3))).tolist()
             found.append(verdicts(driven(rounds, slower))[P95])
     assert told[1.0].count(Verdict.FAIL) == 0
     assert told[1.4].count(Verdict.PASS) == 0
-    assert told[1.4].count(Verdict.FAIL) > 80
+    assert told[1.4].count(Verdict.FAIL) > 32
 
 
 # --- forgeries ----------------------------------------------------------------------------------------------------
