@@ -16,7 +16,8 @@ def announce(workspace: Workspace, outcome: Outcome) -> None:
         taken_back = f"{short(outcome.shift.release)} was taken back, {outcome.release} serves"
         _show(workspace, outcome.commit, outcome.environment, Progress.FAILURE, taken_back)
     else:
-        _show(workspace, outcome.commit, outcome.environment, Progress.SUCCESS, f"{outcome.release} serves, verified")
+        told = f"{outcome.release} serves, verified{outcome.beside}"
+        _show(workspace, outcome.commit, outcome.environment, Progress.SUCCESS, told)
 
 
 def announce_failure(workspace: Workspace, environment: str, error: TowpathError) -> None:

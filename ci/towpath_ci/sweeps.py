@@ -96,7 +96,8 @@ def _line(text: str) -> None:
 def _tell(swept: Swept, took_s: float) -> None:
     for outcome in swept.outcomes:
         place = f"[bold]{plain(outcome.model)} in {plain(outcome.environment)}[/]"
-        say(f"{mark('ok')} {place} {'now serves' if outcome.changed else 'serves'} {plain(outcome.release)}")
+        done = "now serves" if outcome.changed else "serves"
+        say(f"{mark('ok')} {place} {done} {plain(outcome.release)}{plain(outcome.beside)}")
         for note in outcome.notes:
             say(f"    {mark('warn')} {plain(note)}")
         if outcome.shift:
@@ -122,6 +123,7 @@ def _plain(swept: Swept) -> dict[str, object]:
                 "environment": outcome.environment,
                 "model": outcome.model,
                 "release": outcome.release.id if outcome.release else None,
+                "challenger": outcome.experiment.challenger.id if outcome.experiment else None,
                 "changed": outcome.changed,
                 "verdict": outcome.verdict,
                 "notes": list(outcome.notes),

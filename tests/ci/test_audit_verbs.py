@@ -19,7 +19,7 @@ from towpath_gitops.delivery.declared import declared_at
 from towpath_gitops.delivery.ledger import Event, Fact, Ledger
 from towpath_gitops.errors import InvalidFileError, LedgerError, NotFoundError
 from towpath_gitops.promotion.change import promote
-from towpath_gitops.records.base import digest_of
+from towpath_gitops.records.base import digest_of, short
 from towpath_gitops.records.deployment import edited, parse_deployment
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.release import Release
@@ -80,6 +80,20 @@ def test_everything_is_told_without_a_remote(offline: Path) -> None:
         assert (done.returncode, words in done.stdout) == (0, True), done
         assert "remote cannot be reached" in done.stderr
     assert towpath(offline, "audit", "at", "2026-01-02", "-e", "stagin").returncode == NotFoundError.exit_code
+
+
+def test_the_line_of_an_experiment_names_its_challenger(repository_root: Path) -> None:
+    """Who else answered, and what share of requests, stands below that entry and below no other."""
+    repository = Repository.discover(repository_root).acting_as(*AUTHOR)
+    declared = declared_at(repository, declare(repository, 1), STAGING, MODEL)
+    assert declared
+    place = {"environment": STAGING, "model": MODEL, "commit": declared.commit, "time": START}
+    alone = {"event": Event.VERIFIED, "verdict": Verdict.PASS}
+    beside = {"event": Event.APPLIED, "challenger": digest_of(2), "share": 0.25}
+    Ledger(repository).append(*(Fact.model_validate(declared.facts() | place | each) for each in (alone, beside)))
+    told = towpath(repository_root, "audit").stdout
+    assert told.count("beside it") == 1
+    assert f"beside it the challenger {short(digest_of(2))} with a share of 0.25" in told
 
 
 def test_main_alone_tells_the_story_when_the_ledger_is_lost(offline: Path) -> None:

@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 
 from towpath_ci.announcements import announce, announce_failure
+from towpath_ci.main import app
+from towpath_ci.verbs import reconcile as verb
 from towpath_ci.workspace import Workspace
 from towpath_gitops.delivery.declared import Declared
 from towpath_gitops.delivery.reconcile import Outcome
 from towpath_gitops.delivery.shifted import Shift
+from towpath_gitops.delivery.sweep import Sweeper, Swept
 from towpath_gitops.errors import DeliveryError, NotFoundError, UnavailableError
 from towpath_gitops.forges.local import LocalForge
 from towpath_gitops.records.base import digest_bytes, short
-from towpath_gitops.records.deployment import Deployment
+from towpath_gitops.records.deployment import Deployment, Experiment, PinnedRelease
 from towpath_gitops.records.release import Release
 
 COMMIT = "c" * 40
@@ -68,6 +71,29 @@ def test_a_delivery_is_shown_once(workspace: Workspace, release: Release, shown:
     announce(workspace, Outcome("staging", "canal", COMMIT, release))
     announce(workspace, Outcome("staging", "canal", COMMIT, None, changed=True))
     assert shown == [("staging", "success", f"{release} serves, verified")]
+
+
+def test_success_names_the_challenger(
+    repository_root: Path,
+    release: Release,
+    shown: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The line of the verb, of a pass over everything, and what the forge shows say who else answers, and how much."""
+    beside = Experiment(challenger=PinnedRelease.of(release), mode="ab", share=0.25)
+    outcome = Outcome("staging", "canal", COMMIT, release, changed=True, experiment=beside)
+    monkeypatch.chdir(repository_root)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(verb, "bring_about", lambda *_, **__: outcome)
+    monkeypatch.setattr(Sweeper, "sweep", lambda _: Swept(COMMIT, outcomes=(outcome,)))
+    words = f"{release}, beside it the challenger {release.semver} ({release.short_id}) in mode ab with a share of 0.25"
+    for more in (("--environment", "staging"), ("--all",)):
+        with pytest.raises(SystemExit) as ended:
+            app(["reconcile", *more])
+        assert not ended.value.code
+        assert f"now serves {words}" in capsys.readouterr().out
+    assert {told for *_, told in shown} == {words.replace(f"{release},", f"{release} serves, verified,")}
 
 
 def test_what_the_guard_took_back_is_shown_as_a_failure(

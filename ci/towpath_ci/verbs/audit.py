@@ -171,8 +171,8 @@ def _tell(entry: Entry, semver: str) -> None:
     release = f"{semver} ({short(entry.release)})"
     say(f"{when}  [bold]{plain(entry.environment)}[/]  {entry.event}{verdict}  [bold]{release}[/]{to}")
     _aside(_because(entry))
-    if entry.note:
-        _aside(entry.note)
+    for more in filter(None, (entry.beside, entry.note)):
+        _aside(more)
 
 
 def _because(entry: Entry) -> str:

@@ -113,7 +113,8 @@ def _tell(outcome: Outcome, took_s: float) -> None:
         say(f"{mark('skipped')} {place}: nothing is declared yet; nothing was touched.")
         return
     done = "now serves" if outcome.changed else "serves"
-    say(f"{mark('ok')} {place} {done} [bold]{plain(outcome.release)}[/], verified in {took_s:.1f} s")
+    what = f"[bold]{plain(outcome.release)}[/]{plain(outcome.beside)}"
+    say(f"{mark('ok')} {place} {done} {what}, verified in {took_s:.1f} s")
     if outcome.shift:
         say(f"    {mark('warn')} DIVERGED: main declares {short(outcome.shift.release)}, which the guard took back")
         say(f"      {plain(outcome.shift.figures)}")
@@ -132,6 +133,7 @@ def _plain(outcome: Outcome) -> dict[str, object]:
         "commit": outcome.commit,
         "release": outcome.release.id if outcome.release else None,
         "declared": outcome.shift.release if outcome.shift else outcome.release.id if outcome.release else None,
+        "challenger": outcome.experiment.challenger.id if outcome.experiment else None,
         "changed": outcome.changed,
         "verdict": outcome.verdict,
         "verified_after_s": round(outcome.verified_after_s, 3),

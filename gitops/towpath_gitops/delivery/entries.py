@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 from pydantic import AwareDatetime, Field, PositiveInt, ValidationError
 
 from towpath_gitops.errors import InvalidFileError
-from towpath_gitops.records.base import ApiVersion, Commit, Digest, Line, Name, Record, canonical_json, digest_of
+from towpath_gitops.records.base import ApiVersion, Commit, Digest, Line, Name, Record, canonical_json, digest_of, short
 from towpath_gitops.records.deployment import ChangeType
 from towpath_gitops.records.evidence import Verdict
 from towpath_gitops.records.parsing import parse_json
@@ -58,6 +58,15 @@ class Fact(Record):
     to: Digest | None = Field(default=None, description="shifted: the release that serves instead")
     challenger: Digest | None = Field(default=None, description="the release that serves beside it in an experiment")
     share: float | None = Field(default=None, description="share of requests that the challenger answers or shadows")
+
+    @property
+    def beside(self) -> str | None:
+        """The challenger in words; None where there is none."""
+        if self.challenger is None:
+            return None
+        share = f" with a share of {self.share:g}" if self.share is not None else ""
+        return f"beside it the challenger {short(self.challenger)}{share}"
+
     note: Line | None = None
 
     def repeats(self, earlier: Self) -> bool:

@@ -35,6 +35,7 @@ from towpath_gitops.errors import (
 )
 from towpath_gitops.history import newest_change
 from towpath_gitops.promotion.signatures import signature_at, standing
+from towpath_gitops.records.deployment import Experiment
 from towpath_gitops.records.evidence import Evidence, Verdict
 from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository
@@ -57,11 +58,17 @@ class Outcome:
     entries: tuple[Entry, ...] = ()  # what the ledger learned
     steps: tuple[tuple[str, str], ...] = ()  # name and note of each step that did something
     notes: tuple[str, ...] = ()  # what did not work and does not matter to those who are served
+    experiment: Experiment | None = None  # the challenger that is live beside the release
 
     @property
     def verdict(self) -> Verdict | None:
         """The verification's verdict; None when nothing is declared."""
         return self.evidence.verdict if self.evidence else None
+
+    @property
+    def beside(self) -> str:
+        """What goes on with a sentence about the release: the challenger beside it; empty where there is none."""
+        return f", beside it the {self.experiment}" if self.experiment else ""
 
 
 def _now() -> datetime:
@@ -255,6 +262,7 @@ class _Run:
             tuple(self.recorder.entries),
             tuple(self.done),
             tuple(self.recorder.notes),
+            self.declared.deployment.experiment if self.wanted.split else None,
         )
 
     def _fetch(self) -> Result:

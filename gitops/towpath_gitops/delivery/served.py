@@ -78,9 +78,8 @@ def _flags(repository: Repository, entry: Entry, verified: Entry | None) -> Iter
         yield f"the guard moved traffic away from {short(entry.release)}, which main declares: {why}"
     if entry.change is ChangeType.HOTFIX:
         yield "a hotfix: it skipped the environments before"
-    if entry.challenger:
-        share = f" with a share of {entry.share:g}" if entry.share is not None else ""
-        yield f"beside it the challenger {short(entry.challenger)}{share}"
+    if entry.beside:
+        yield entry.beside
     freeze = freeze_at_merge(repository, entry.commit, entry.environment)
     if freeze:
         yield f"merged during the freeze “{freeze}”"

@@ -120,7 +120,7 @@ class _State:
             self._say(place, line)
         for outcome in swept.outcomes:
             if outcome.changed or outcome.entries:
-                self.watch.tell(f"✓ {outcome.model} in {outcome.environment}: serves {outcome.release}")
+                self.watch.tell(f"✓ {outcome.model} in {outcome.environment}: serves {outcome.release}{outcome.beside}")
 
     def _say(self, place: str, line: str) -> None:
         if self.said.get(place) != line:

@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, PositiveInt, model_validator
 
 from towpath_gitops.errors import InvalidFileError
-from towpath_gitops.records.base import ApiVersion, Commit, Digest, Duration, Image, Line, Name, Record, Semver
+from towpath_gitops.records.base import (
+    ApiVersion,
+    Commit,
+    Digest,
+    Duration,
+    Image,
+    Line,
+    Name,
+    Record,
+    Semver,
+    short,
+)
 from towpath_gitops.records.parsing import dump_yaml, load_yaml, parse_yaml
 from towpath_gitops.records.release import Release
 
@@ -77,6 +88,11 @@ class Experiment(Record):
     challenger: PinnedRelease
     mode: Mode
     share: Annotated[float, Field(gt=0, lt=1, description="share of requests that the challenger answers or shadows")]
+
+    def __str__(self) -> str:
+        """Name the challenger, its mode and its share."""
+        tried = self.challenger
+        return f"challenger {tried.semver} ({short(tried.id)}) in mode {self.mode} with a share of {self.share:g}"
 
 
 class LocalTarget(Record):

@@ -227,11 +227,15 @@ def test_stopping_twice_is_fine(world: "World", publish: "Publish") -> None:
 
 
 def test_an_experiment_has_its_challenger_in_a_lane(world: "World", publish: "Publish") -> None:
-    """Both releases are fetched and pointed to, with the share of requests."""
+    """Both releases are fetched and pointed to, with the share of requests, and the outcome names both."""
     one, two = publish(0.0), publish(1.0)
     experiment = {"challenger": PinnedRelease.of(two).plain(), "mode": "shadow", "share": 0.25}
     world.declare(one, experiment=experiment)
-    world.reconcile()
+    outcome = world.reconcile()
+    assert (
+        outcome.beside
+        == f", beside it the challenger {two.semver} ({two.short_id}) in mode shadow with a share of 0.25"
+    )
     pointer = json.loads((world.target().folder / "pointer.json").read_text())
     assert {name: lane["release"] for name, lane in pointer["lanes"].items()} == {"champion": one.id, "shadow": two.id}
     assert pointer["split"]["share"] == 0.25
