@@ -241,6 +241,10 @@ def test_any_words_come_back(
         (["3 Mar 2025", "12 Dec 2024"], "%d %b %Y", False),
         (["Mar 3, 2025", "Dec 12, 2024"], "%b %d, %Y", False),
         (["20241231", "20250201"], "%Y%m%d", False),
+        (["31/12/2024 14:05:00 +0200", "02/01/2025 00:00:00 +0100"], "%d/%m/%Y %H:%M:%S %z", False),
+        (["2024-12-31 14:05:00 UTC", "2025-01-02 00:00:00 UTC"], "%Y-%m-%d %H:%M:%S UTC", False),
+        (["12/2024", "01/2025"], "%m/%Y", False),
+        (["Dec 2024", "Jan 2025"], "%b %Y", False),
     ],
 )
 def test_the_form_of_dates_is_found_out(tmp_path: Path, dates: list[str], form: str, *, is_open: bool) -> None:

@@ -360,6 +360,34 @@ def test_numbers_with_a_sign_are_a_doubt(values: list[str], words: str) -> None:
     assert bool(words) == bool(examine("x", pd.Series(values * 9)).remarks)
 
 
+@pytest.mark.parametrize(
+    ("texts", "kind", "words"),
+    [
+        (["2024-01", "2024-02", "2024-12"], "moment", "a moment is no number"),
+        (["2009-10", "2010-11", "2011-12"], "string", ""),
+        (["31.12.2024", "2024-12-31"], "string", "several forms, such as 31.12.2024 and 2024-12-31"),
+        (["1.2.3", "1.10.0"], "string", ""),
+    ],
+)
+def test_months_are_moments_and_seasons_and_versions_are_none(texts: list[str], kind: str, words: str) -> None:
+    """Dates of several forms are set aside with one of each, for no reader could tell them."""
+    column = examine("when", pd.Series(texts * 5))
+    assert column.kind == kind
+    assert words in column.aside
+    assert bool(words) is bool(column.aside)
+
+
+def test_a_date_beyond_nanoseconds_is_borne(inferred: Inferred) -> None:
+    """9999-12-31 means open in many tables; a day before 1678 may be a slip. Neither stops what is read."""
+    days = pd.Series(pd.date_range("2024-01-01", periods=200).strftime("%Y-%m-%d"))
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.normal(size=200), "born": days, "valid_until": days})
+    frame.loc[3, ["born", "valid_until"]] = ["1600-01-01", "9999-12-31"]
+    frame["y"] = frame["x"] + random.normal(size=200) > 0
+    found = inferred(frame, "y")
+    assert {each.name: each.kind for each in found.roles.columns}["valid_until"] == "moment"
+
+
 def test_numbers_that_vanish_are_set_aside() -> None:
     """What float32 makes zero tells rows apart no more."""
     assert "makes them 0" in examine("x", pd.Series([1e-60, 3e-80, 2e-90])).aside

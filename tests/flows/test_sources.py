@@ -270,3 +270,12 @@ def test_different_texts_have_different_digests(texts: list[str | None], data: s
         pd.DataFrame({"a": pd.Series(other, dtype=object)})
     )
     assert same == (texts == other)
+
+
+def test_moments_beyond_nanoseconds_have_a_digest() -> None:
+    """9999-12-31 does not fit 64 bits of nanoseconds; two such tables still differ by it, and others keep theirs."""
+    far, near = (
+        pd.DataFrame({"a": pd.to_datetime(pd.Series([day]), utc=True)}) for day in ("9999-12-31", "2026-01-01")
+    )
+    assert digest_frame(far) != digest_frame(far - pd.Timedelta(days=1))
+    assert digest_frame(near) == "sha256:e0c88aec4834950207b9b616ea86319175787be19a56feb9fb3cda1e9ac5dd10"

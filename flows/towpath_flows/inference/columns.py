@@ -20,7 +20,7 @@ MANY: Final = 40  # different texts from which a column may be a name for each r
 ID_WORDS: Final = re.compile(
     r"(?:^|[_\s.-])(?:id|ids|uuid|guid|key|pk|rownames?|row|index|idx|nr|no|number)$|^unnamed: \d+$"
 )
-TIME_WORDS: Final = re.compile(r"time|date|epoch|stamp|(?:^|_)ts$|_at$|created|updated|moment")
+TIME_WORDS: Final = re.compile(r"time|date|epoch|stamp|(?:^|_)ts$|_at$|created|updated|moment|^when$")
 _LEARNED: Final = 0.8  # of the rows, usually, are not kept for the test
 _GROUPED: Final = 0.45  # different texts for each row; from a half on a check of the features refuses them
 _EPOCHS: Final = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
@@ -204,7 +204,7 @@ def _text(base: Column, known: Series, _: Series | None) -> Column:
     if texts.are_moments(shown, known):
         return _moment(base, known, None)
     if texts.look_like_dates(shown):
-        why = f"it looks like dates, such as {one_line(shown[0], 30)}: write them as ISO 8601 (2026-01-31)"
+        why = f"it looks like dates{_shown_dates(shown)}: write them as ISO 8601 (2026-01-31)"
         return _with(base, aside=why, remarks=(why,))
     if texts.are_measures(shown):
         why = f"numbers with a sign or unit, such as {one_line(shown[0], 30)}, are words here: write the number alone"
@@ -215,6 +215,15 @@ def _text(base: Column, known: Series, _: Series | None) -> Column:
         what = "prose: derive numbers or categories from it" if texts.are_prose(shown) else "nearly a name for each row"
         return _with(base, aside=f"it is {what}")
     return _categorised(base, known, shown)
+
+
+def _shown_dates(shown: list[str]) -> str:
+    """Return an example of dates, and one that is written otherwise where there is one: why no form fits all."""
+    written = {
+        re.sub(r"[A-Za-z]+", "A", re.sub(r"\d+", lambda found: str(len(found[0])), text)): text for text in shown
+    }
+    first, *others = (one_line(text, 30) for text in list(written.values())[:2])
+    return f", such as {first}" if not others else f" of several forms, such as {first} and {others[0]}"
 
 
 def _are_names(known: Series) -> bool:

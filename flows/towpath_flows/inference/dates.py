@@ -21,7 +21,15 @@ _DAYS: Final = (
     *(f"%d{mark}%{month}{mark}%{year}" for mark, month, year in product((" ", "-"), "bB", "Yy")),
     *(f"{month} %d{comma} %Y" for month, comma in product(("%b", "%B"), (",", ""))),
 )
-_HOURS: Final = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_HOURS: Final = (
+    *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p"),
+    *(f" %H:%M{seconds}{zone}" for seconds, zone in product(("", ":%S", ":%S.%f"), (" UTC", " %z", "%z"))),
+)
+_FORMS: Final = (
+    *(day + hour for day, hour in product(_DAYS, _HOURS)),
+    *(f"%Y-%m-%d %H:%M:%S{part} UTC" for part in ("", ".%f")),  # of ISO 8601 but for the last word
+    *("%Y/%m", "%m/%Y", "%b %Y", "%B %Y"),
+)
 _COMPACT: Final = "%Y%m%d"
 _FIRST_DAY: Final = 19_000_101  # as numbers
 _LAST_DAY: Final = 21_001_231
@@ -51,13 +59,13 @@ def _fitting(known: Series) -> Iterator[str]:
         return
     shown = texts.some(known) if pd.api.types.infer_dtype(known) == "string" else []
     if shown and texts.look_like_dates(shown):
-        yield from _all_are(known, [day + hour for day, hour in product(_DAYS, _HOURS) if _is(shown[0], day + hour)])
+        yield from _all_are(known, [each for each in _FORMS if _is(shown[0], each)])
 
 
 def _all_are(known: Series, wanted: list[str]) -> Iterator[str]:
     different = pd.Series(pd.unique(known)).astype(str)
     for each in wanted:
-        if pd.to_datetime(different.str.strip(), format=each, errors="coerce").notna().all():
+        if pd.to_datetime(different.str.strip(), format=each, errors="coerce", utc=True).notna().all():
             yield each
 
 

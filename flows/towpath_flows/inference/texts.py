@@ -6,9 +6,11 @@ from typing import Any, Final
 import pandas as pd
 
 LOOKED_AT: Final = 5_000  # different texts that are looked at; more tell nothing new
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
+_MOMENT: Final = re.compile(r"\d{4}-\d\d(?:-\d\d(?:[T ]\d\d:\d\d.*)?)?")
 _DATE: Final = re.compile(
-    r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}(?:[ T].*)?"
+    r"(?:\d{4}[/.-]\d{1,2}[/.-]\d{1,2}|\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2}))(?:[ T].*)?"
+    r"|\d{4}/(?:0?[1-9]|1[0-2])|(?:0?[1-9]|1[0-2])/\d{4}"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d{4}"
     r"|(?:\w{3,9},? )?\d{1,2}\.?[ -](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\.?,?[ -]\d{2,4}.*"
     r"|(?:\w{3,9},? )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\.? \d{1,2}(?:st|nd|rd|th)?,? \d{2,4}.*",
     re.IGNORECASE,
@@ -37,10 +39,14 @@ def are_truths(texts: list[str]) -> bool:
 
 
 def are_moments(texts: list[str], values: Series) -> bool:
-    """Whether all of them are moments of ISO 8601."""
-    if not texts or not all(_MOMENT.fullmatch(text) for text in texts):
+    """Whether all of them are moments of ISO 8601, also months as 2026-01, but no seasons as 2025-26."""
+    if not texts or not all(_MOMENT.fullmatch(text) for text in texts) or all(map(_is_season, texts)):
         return False
     return bool(pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601").notna().all())
+
+
+def _is_season(text: str) -> bool:
+    return len(text) == len("2025-26") and int(text[5:]) == (int(text[:4]) + 1) % 100
 
 
 def look_like_dates(texts: list[str]) -> bool:

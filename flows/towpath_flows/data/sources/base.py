@@ -124,8 +124,11 @@ def digest_frame(frame: pd.DataFrame) -> str:
 
 def _content(column: "pd.Series[object]") -> Iterable[bytes]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        moments = column.dt.tz_convert("UTC").dt.tz_localize(None).dt.as_unit("ns")
-        return (b"moment", moments.to_numpy().astype("<i8").tobytes())
+        moments = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        try:
+            return (b"moment", moments.dt.as_unit("ns").to_numpy().astype("<i8").tobytes())
+        except pd.errors.OutOfBoundsDatetime:  # nanoseconds in 64 bits reach from 1678 to 2262; 9999-12-31 is common
+            return (b"moment in us", moments.dt.as_unit("us").to_numpy().astype("<i8").tobytes())
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         values = column.to_numpy()
         if values.dtype.kind == "f":
