@@ -258,6 +258,24 @@ class DriftRuleSpec(Record):
     share: Share = Field(default=0.5, description="share of features that may have shifted so")
 
 
+AloneLimit = Annotated[float, Field(gt=0.5, le=1)]  # an ROC AUC
+
+
+class LeakageSpec(Record):
+    """How well one column alone may predict the target, and which are known in time, however well they do."""
+
+    max: AloneLimit | None = Field(
+        default=0.85, description="ROC AUC that one column alone may not reach; null: only copies count"
+    )
+    known: tuple[ColumnName, ...] = Field(
+        default=(), description="columns that may reach it, for they are known in time; a copy of the target is refused"
+    )
+
+
+def _limit(value: object) -> object:
+    return value if isinstance(value, LeakageSpec | Mapping) else {"max": value}
+
+
 class QualitySpec(Record):
     """What makes data unfit for training."""
 
@@ -271,8 +289,10 @@ class QualitySpec(Record):
     growth: Share = Field(default=0.1, description="share of a text's rows with a value that is new, beyond chance")
     duplicates: Share = Field(default=0.05, description="share of rows that may equal an earlier row")
     overlap: Share = Field(default=0.05, description="share of test rows that may be copies of training rows")
-    leakage: Annotated[float, Field(gt=0.5, le=1)] | None = Field(
-        default=0.85,
-        description="ROC AUC that one column alone may not reach: it would know the answer; null: only copies count",
+    leakage: Annotated[LeakageSpec, BeforeValidator(_limit, json_schema_input_type=LeakageSpec | AloneLimit | None)] = (
+        Field(
+            default=LeakageSpec(),
+            description="what one column alone may know of the answer; a number or null is `max`",
+        )
     )
     drift: DriftRuleSpec = DriftRuleSpec()

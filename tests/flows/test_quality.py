@@ -12,8 +12,9 @@ from sklearn.metrics import roc_auc_score
 from towpath_flows.data.contract import ContractReport, Validated
 from towpath_flows.data.quality import feature_names, inspect
 from towpath_flows.data.rules import RULES
-from towpath_flows.data.rules.leakage import auc
+from towpath_flows.data.rules.leakage import _power, auc, strongest
 from towpath_flows.data.splits import split
+from towpath_flows.data_spec import QualitySpec
 from towpath_flows.project import Project
 from towpath_gitops.errors import DataContractError
 from towpath_gitops.records.evidence import Finding, Verdict
@@ -60,10 +61,20 @@ def test_a_leak_may_be_text_or_not_monotonic(shop: Project, orders: pd.DataFrame
 
 def test_an_owner_may_vouch_for_strong_columns_but_not_for_copies(shop: Project, orders: pd.DataFrame) -> None:
     """`leakage: null` lets a column predict alone as well as it can; a copy of the target fails all the same."""
-    vouched = changed(shop, quality=shop.spec.quality.model_copy(update={"leakage": None}))
+    vouched = changed(shop, quality=QualitySpec.model_validate({"leakage": None}))
     leaky = orders.assign(coupon=np.where(orders["returned"], "refund", "sale"))
     assert failing(judged(vouched, leaky)) == []
     assert "copy of returned" in failing(judged(vouched, leaky.assign(express=orders["returned"])))[0]
+
+
+def test_an_owner_may_vouch_for_one_column_alone(shop: Project, orders: pd.DataFrame) -> None:
+    """What is named as known in time may predict as well as it can; the next column is judged as before."""
+    vouched = changed(shop, quality=QualitySpec.model_validate({"leakage": {"known": ["coupon"]}}))
+    leaky = orders.assign(coupon=np.where(orders["returned"], "refund", "sale"))
+    assert failing(judged(vouched, leaky)) == []
+    assert "copy of returned" in failing(judged(vouched, leaky.assign(express=orders["returned"])))[0]
+    middle = np.where(orders["returned"], 50, np.where(orders.index % 2, 10, 90))
+    assert "items" in failing(judged(vouched, leaky.assign(items=middle)))[0]
 
 
 def test_names_of_single_rows_are_no_leak(shop: Project, orders: pd.DataFrame) -> None:
@@ -74,7 +85,7 @@ def test_names_of_single_rows_are_no_leak(shop: Project, orders: pd.DataFrame) -
 
 def test_the_limit_is_the_owners(shop: Project, orders: pd.DataFrame) -> None:
     """A stricter limit refuses what the default lets through."""
-    strict = changed(shop, quality=shop.spec.quality.model_copy(update={"leakage": 0.55}))
+    strict = changed(shop, quality=QualitySpec.model_validate({"leakage": 0.55}))
     assert failing(judged(strict, orders))
 
 
@@ -84,6 +95,17 @@ def test_other_tasks_have_leaks_too(shop: Project, orders: pd.DataFrame, task: s
     project = changed(shop, target="items", task=task)
     leaky = orders.assign(amount=orders["items"] * 2.0)
     assert [message.split()[0] for message in failing(judged(project, leaky))] == ["amount"]
+
+
+def test_a_row_or_two_of_a_class_convict_no_column() -> None:
+    """By chance such an area is 1, and had no error: a column that knows one class of many beyond chance goes first."""
+    values = pd.Series(np.arange(400.0))
+    y = np.where(values < 200, 0, 1)
+    y[[7, 250]] = 2
+    one_in_the_middle = _power(values, y, values.iloc[[7, 20, 300]], np.array([2, 0, 1]), classes=3)
+    assert strongest(one_in_the_middle, 0.5)[0] == 1
+    assert all(area - 1.96 * error < 0.85 for area, error in one_in_the_middle)
+    assert strongest([(1.0, 0.3), (0.9, 0.01)], 0.85) == (0.9, 0.01)
 
 
 def test_copies_across_parts_are_found(shop: Project, orders: pd.DataFrame) -> None:

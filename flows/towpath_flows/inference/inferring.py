@@ -294,8 +294,8 @@ def _without_answers(roles: Roles, powers: Mapping[str, float]) -> Roles:
     why = {name: f"alone it predicts the target with {power:.3f}, as if it knew" for name, power in powers.items()}
     columns = tuple(_aside(each, why[each.name]) if each.name in why else each for each in roles.columns)
     doubts = [
-        f"{one_line(name)} is set aside: {words}. If it is known in time, take it out of `exclude` and say "
-        "`quality: {leakage: null}`."
+        f"{one_line(name)} is set aside: {words}. If it is known in time, take it out of `exclude` and name it in "
+        "`quality: {leakage: {known: [...]}}`."
         for name, words in why.items()
     ]
     return replace(roles, columns=columns, doubts=(*roles.doubts, *doubts))

@@ -19,7 +19,6 @@ _REPEATED: Final = {
 }
 _FEWER: Final = 0.8  # of the rows of a small table that must be there next time
 _MOST_NAMED: Final = 5  # columns in one sentence
-_CERTAIN: Final = 0.99  # of one class, from which no limit below 1 is left
 _MANY_CELLS: Final = 5_000_000  # rows times columns from which fewer trials are worth their time
 _PLAIN: Final = {  # settings of separated text, and what is said of each
     "separator": "",
@@ -141,10 +140,9 @@ def _training(names: Names, roles: Roles, trial: Trial) -> list[str]:
 def _quality(trial: Trial) -> list[str]:
     usual, lines, strong = QualitySpec(), [], _too_strong(trial)
     if strong:
-        best = trial.leaks[strong[0]]
-        limit = "null" if best >= _CERTAIN else f"{math.ceil((best + 0.005) * 100) / 100:g}"
-        words = f"{one_line(strong[0])} alone predicts with {best:.2f}; usually {usual.leakage:g} is the most"
-        lines.append(f"  leakage: {limit} # {words}: see that it is known in time")
+        head = f"  leakage: # each of these alone predicts with {usual.leakage.max:g} or more: is it known in time?"
+        lines += [head, "    known:"]
+        lines += [f"      - {yaml_scalar(name)} # {trial.leaks[name]:.2f}" for name in strong]
     for rule, measured in trial.breaches.items():
         if rule in _REPEATED:
             lines.append(f"  {rule}: {min(100, math.ceil(measured * 150))}% # {measured:.1%} {_REPEATED[rule]}")
@@ -158,7 +156,7 @@ def _quality(trial: Trial) -> list[str]:
 
 def _too_strong(trial: Trial) -> list[str]:
     """Return the columns that alone predict better than is usually borne, the strongest first."""
-    limit = QualitySpec().leakage
+    limit = QualitySpec().leakage.max
     strong = [name for name, power in trial.leaks.items() if limit is not None and power >= limit]
     return sorted(strong, key=lambda name: -trial.leaks[name])
 

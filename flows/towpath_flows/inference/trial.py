@@ -10,6 +10,7 @@ import pandas as pd
 
 from towpath_flows.data import Splits, contract, quality, sources, splits
 from towpath_flows.data.rules import leakage
+from towpath_flows.data_spec import LeakageSpec
 from towpath_flows.evaluation.bootstrap import Estimate, estimates
 from towpath_flows.evaluation.metrics import METRICS
 from towpath_flows.project import Project
@@ -75,7 +76,7 @@ def attempt(project: Project) -> Trial:
         shares=project.spec.split,
         timed=project.spec.time is not None,
         rows={name: len(frame) for name, frame in splits.parts(parts)},
-        leaks={name: max(each) for name, each in powers.items()},
+        leaks={name: leakage.strongest(each, LeakageSpec().max or 1.0)[0] for name, each in scored.items()},
         answers=_answers(powers) | {each.column: 1.0 for each in broken if each.rule == "leakage" and each.column},
         breaches={each.rule: each.measured or 0.0 for each in broken if each.rule != "leakage"},
         reached=reached,
@@ -88,7 +89,7 @@ def attempt(project: Project) -> Trial:
 
 def _broken(project: Project, validated: contract.Validated, parts: Splits) -> list[QualityFigures]:
     """Return what the rules of `quality` find as they stand; of leaks only the copies of the target."""
-    lenient = _changed(project, quality=project.spec.quality.model_copy(update={"leakage": None}))
+    lenient = _changed(project, quality=project.spec.quality.model_copy(update={"leakage": LeakageSpec(max=None)}))
     found = quality.inspect(lenient, validated, parts).figures
     return [figures for figures in found if figures.verdict is not Verdict.PASS]
 

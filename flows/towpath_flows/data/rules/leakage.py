@@ -32,18 +32,24 @@ def judge(facts: Facts) -> list[Measure]:
     A leak fails when the interval is over the limit, too: Hanley and McNeil's (1982) of the area, Olkin and Finn's
     (1995) of R².
     """
-    asked, splits = facts.spec.quality.leakage, facts.splits
+    asked, splits = facts.spec.quality.leakage.max, facts.splits
     limit = 1.0 if asked is None else asked
+    judged = [name for name in facts.features if name not in facts.spec.quality.leakage.known]
     copies = list(_copies(facts, limit))
     if asked is None and not copies:
         return [Measure("no column is a copy of the answer", Verdict.PASS, "what columns predict alone was not asked")]
     unseen = len(splits.validation) + len(splits.test)
-    for name, scored in powers(splits, facts.features).items() if asked is not None else ():
-        copies.append(_judged(facts, name, max(scored), unseen, limit))
+    for name, scored in powers(splits, judged).items() if asked is not None else ():
+        copies.append(_judged(facts, name, strongest(scored, limit), unseen, limit))
     best: dict[str, Measure] = {}
     for measure in copies:  # a copy is told as one, not a second time as a predictor
         best.setdefault(measure.column, measure)
     return gravest(sorted(best.values(), key=lambda measure: -(measure.measured or 0)))
+
+
+def strongest(scored: Sequence[tuple[float, float]], limit: float) -> tuple[float, float]:
+    """Return the power and its error of the class that a column knows best: one beyond chance goes first."""
+    return max(scored, key=lambda power: (power[0] - _Z * power[1] > limit, power[0]))
 
 
 def _judged(facts: Facts, name: str, power: tuple[float, float], rows: int, limit: float) -> Measure:
@@ -169,9 +175,13 @@ def _power(
 
 
 def _auc_error(area: float, hits: int, misses: int) -> float:
-    """Return the standard error of an ROC AUC (Hanley and McNeil 1982)."""
+    """Return the standard error of an ROC AUC (Hanley and McNeil 1982), as of one that two rows more had as by chance.
+
+    Without these an area of 1 would have no error, be it of a single row of its class.
+    """
     if not hits or not misses:
         return 0.5
+    area = 0.5 + (area - 0.5) * min(hits, misses) / (min(hits, misses) + 2)
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
     total = area * (1 - area) + (hits - 1) * (q1 - area**2) + (misses - 1) * (q2 - area**2)
     return float(np.sqrt(max(total, 0.0) / (hits * misses)))
