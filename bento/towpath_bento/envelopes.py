@@ -1,13 +1,14 @@
 """The messages of an Arrow IPC stream, looked at before Arrow reads them.
 
-Compressed buffers say themselves how large they become: a few bytes can ask for more memory than there is. Arrow has no
-limit for that, so such streams are found here, by the few fields of the format that tell
-(https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format).
+Compressed buffers say themselves how large they become: a few bytes can ask for more memory than there is. And each
+message costs time, even one without rows. Arrow has no limit for either, so such streams are found here, by the few
+fields of the format that tell (https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format).
 """
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple
 
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
@@ -20,17 +21,25 @@ _COMPRESSION: Final = 10  # of a RecordBatch
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 
 
-def is_compressed(stream: bytes) -> bool:
-    """Whether any buffers in an Arrow IPC stream are compressed.
+class Looked(NamedTuple):
+    """What the messages of a stream tell."""
+
+    compressed: bool  # whether any buffers are
+    messages: int  # how many there are: one for the schema, each batch of rows and each dictionary
+
+
+def look(stream: bytes, most: int) -> Looked:
+    """Return what the messages of an Arrow IPC stream tell, of `most` + 1 at the most.
 
     Raises:
         ValueError: it is no such stream.
     """
     try:
-        return any(_compresses(message) for message, _ in _messages(stream))
+        compressed = [_compresses(message) for message, _ in islice(_messages(stream), most + 1)]
     except (struct.error, IndexError, TypeError, OverflowError) as error:
         message = "its messages cannot be told apart"
         raise ValueError(message) from error
+    return Looked(any(compressed), len(compressed))
 
 
 def _messages(stream: bytes) -> Iterator[tuple[Table, int]]:

@@ -6,8 +6,9 @@ from towpath_gitops.records.signature import Column
 
 MAX_BODY_BYTES: Final = 8 * 2**20
 MAX_ROWS: Final = 10_000
-MAX_BULK_BYTES: Final = 64 * 2**20  # of an Arrow stream
+MAX_BULK_BYTES: Final = 64 * 2**20  # of an Arrow stream, and of its texts when each row has its own
 MAX_BULK_ROWS: Final = 100_000
+MAX_BULK_MESSAGES: Final = 1_000  # of a stream: batches of rows, dictionaries, and the schema
 MAX_TEXT: Final = 1_000  # characters of one string value
 MAX_NAME: Final = 200  # characters of a column's name
 BODY_TIMEOUT_S: Final = 10.0  # for the whole body to arrive

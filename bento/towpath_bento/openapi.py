@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from towpath_bento import problems, wire
-from towpath_bento.limits import MAX_BULK_ROWS, MAX_ROWS, MAX_TEXT, bounds
+from towpath_bento.limits import MAX_BULK_MESSAGES, MAX_BULK_ROWS, MAX_ROWS, MAX_TEXT, bounds
 from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.pointer import LANE_HEADER
 from towpath_gitops.records.signature import Column, Signature
@@ -21,8 +21,9 @@ _REFUSALS: Final = {
 }
 _STREAM: Final = {
     "schema": {
-        "description": f"Arrow IPC stream, uncompressed, of at most {MAX_BULK_ROWS} rows with the columns of Row; its "
-        "answer is one with a prediction's fields, and the release in the schema's metadata"
+        "description": f"Arrow IPC stream, uncompressed, of at most {MAX_BULK_ROWS} rows in fewer than "
+        f"{MAX_BULK_MESSAGES} batches with the columns of Row; its answer is one with a prediction's fields, and "
+        "the release in the schema's metadata"
     }
 }
 _OTHER_REFUSALS: Final = {

@@ -3,7 +3,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from pyarrow import ipc
 
 from towpath_bento import bulk, wire
-from towpath_bento.limits import MAX_BULK_ROWS, MAX_TEXT
+from towpath_bento.limits import MAX_BULK_MESSAGES, MAX_BULK_ROWS, MAX_TEXT
 from towpath_bento.problems import ProblemError
 from towpath_bento.wire import ARROW, Codec, is_bulk
 
@@ -64,6 +64,9 @@ def same(codec: Codec, made: Any) -> bool:
         {"city": pa.array(["Gent", None, "Łódź"]).dictionary_encode()},
         {"note": pa.array(["rain", "", "snow"], pa.large_string())},
         {"note": pa.chunked_array([["rain"], ["", "snow"]])},
+        {"note": pa.array(["rain", "", "snow"], pa.string_view())},
+        {"city": pa.array(["Gent", None, "Łódź"], pa.string_view())},
+        {"city": pa.array(["Delft", "Gent", None, "Łódź"], pa.string_view())[1:]},
     ],
 )
 def test_a_table_is_read_as_the_same_rows_in_json(codec: Codec, changes: dict[str, Any]) -> None:
@@ -148,10 +151,84 @@ def test_compressed_streams_are_refused(codec: Codec, compression: str, column: 
     assert (found.status, "uncompressed" in found.detail) == (400, True)
 
 
+def test_batches_are_limited(codec: Codec) -> None:
+    """Each costs time, even one without rows: a thousand and more are refused unread."""
+    made = pa.table({"distance km": [1.0], "note": ["rain"]})
+    none, one = made[:0].to_batches() or [pa.RecordBatch.from_pylist([], made.schema)], made.to_batches()
+    taken = batched(made.schema, one * (MAX_BULK_MESSAGES - 1))
+    assert bulk.decode(codec, taken).rows == MAX_BULK_MESSAGES - 1
+    for many in (one * MAX_BULK_MESSAGES, none * 100_000):
+        found = problem(codec, batched(made.schema, many))
+        assert (found.status, found.errors[0]["field"]) == (422, "rows")
+        assert "batches" in found.detail
+
+
+def batched(schema: Any, batches: Iterable[Any]) -> bytes:
+    """Return batches as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def shared(text: str, rows: int, kind: str) -> Any:
+    """Return a column in which all rows have one text, which is there once."""
+    if kind == "dictionary":
+        return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [text])
+    views = np.tile(np.array([len(text), 0, 0, 0], np.int32), rows)
+    views.reshape(-1, 4)[:, 1] = int.from_bytes(text[:4].encode(), "little")
+    found = pa.Array.from_buffers(pa.string_view(), rows, [None, pa.py_buffer(views), pa.py_buffer(text.encode())])
+    return found if kind == "view" else pa.DictionaryArray.from_arrays(np.arange(rows, dtype=np.int32), found)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["dictionary", "view", "dictionary of views"])
+@pytest.mark.parametrize("column", ["note", "city"])
+def test_a_text_that_many_rows_share_counts_for_each(codec: Codec, kind: str, column: str) -> None:
+    """Two terabytes in twenty megabytes are refused without being written out, and at once."""
+    rows = 100_000
+    table = {"distance km": np.zeros(rows), "note": pa.nulls(rows), column: shared("x" * 20_000_000, rows, kind)}
+    before_bytes = pa.total_allocated_bytes()
+    found = problem(codec, stream(pa.table(table)))
+    assert (found.status, "MiB of text" in found.detail) == (422, True)
+    assert pa.total_allocated_bytes() - before_bytes < 2**27
+
+
+def test_a_text_that_many_rows_share_is_answered(codec: Codec) -> None:
+    """As long as all of them together are as large as a stream may be."""
+    for kind in ("dictionary", "view"):
+        made = pa.table({"distance km": np.zeros(50_000), "note": shared("x" * MAX_TEXT, 50_000, kind)})
+        assert bulk.decode(codec, stream(made)).columns["note"][-1, 0] == "x" * MAX_TEXT
+
+
+@pytest.mark.timeout(30)
+def test_what_is_not_read_is_not_looked_through(codec: Codec) -> None:
+    """An unknown column, or one of an impossible type, costs no more than its size."""
+    nested = pa.ListArray.from_arrays(np.arange(100_001, dtype=np.int32), shared("x" * 20_000_000, 100_000, "view"))
+    rows = {"distance km": np.zeros(100_000), "note": shared("x", 100_000, "dictionary")}
+    for kind in (nested, shared("x" * 20_000_000, 100_000, "view")):
+        assert bulk.decode(Codec(codec.signature, "ignore"), stream(pa.table(rows | {"colour": kind}))).rows == 100_000
+    found = problem(codec, stream(pa.table(rows | {"note": nested})))
+    assert found.errors[0]["message"] == "must hold text, not list<item: string_view>"
+
+
+@pytest.mark.parametrize("name", [b"other", b"inner"])
+def test_names_that_are_no_text_are_refused(codec: Codec, name: bytes) -> None:
+    """A column's own, or one inside its type."""
+    made = table(note=pa.array([{"inner": "x"}] * 3)).append_column("other", pa.nulls(3))
+    found = problem(codec, stream(made).replace(name, b"\xff\xfe\xfd\xfc\xfb"))
+    assert found.status in {400, 422}
+
+
 def test_damaged_streams_are_refused_or_valid(codec: Codec) -> None:
     """Cut off anywhere, or with bytes changed, a stream is never more than a problem."""
     chance = random.Random(7)  # noqa: S311 (nothing is to be kept secret)
-    whole = stream(table(city=pa.array(["Gent", None, "Łódź"]).dictionary_encode()))
+    city, note = (
+        pa.array(["Gent", None, "Łódź"]).dictionary_encode(),
+        pa.array(["rain", "", "s" * 20], pa.string_view()),
+    )
+    whole = stream(table(city=city, note=note))
     cut = [whole[:length] for length in range(0, len(whole), 7)]
     changed = []
     for _ in range(1500):

@@ -322,6 +322,26 @@ def test_a_stream_is_completed_too(serve: Serve) -> None:
     run(scenario())
 
 
+def test_a_streams_key_of_no_type_that_keys_have_is_refused(serve: Serve) -> None:
+    """Lists, however they are nested, are no key, and are not looked into."""
+
+    async def scenario() -> None:
+        async with serve() as (client, store, _):
+            table = pa.table({"distance km": [3.5], "note": ["rain"], "town": [[["G"]]]})
+            sink = pa.BufferOutputStream()
+            with ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table)
+            body = bytes(sink.getvalue())
+            answer = await client.post("/v1/predict", content=body, headers={"content-type": ARROW})
+            assert answer.status_code == 422
+            assert answer.json()["errors"] == [
+                {"row": 0, "field": "town", "message": "must be text of up to 1000 letters"}
+            ]
+            assert not store.asked
+
+    run(scenario())
+
+
 def test_what_is_no_request_is_refused_as_ever(serve: Serve) -> None:
     """Bodies that are no rows, and columns that nobody knows, are explained by the decoder; the store is not asked."""
 

@@ -25,10 +25,14 @@ class Stream:
         """Read `body`.
 
         Raises:
-            ProblemError: as `bulk.read_table`.
+            ProblemError: as `bulk.read_table`, `bulk.check_types` and `bulk.settle`.
         """
         self._types = {column.name: _TYPES[column.type] for column in signature.inputs}
-        self._table = bulk.read_table(body)
+        keys = signature.online.keys if signature.online else ()
+        table = bulk.read_table(body)
+        bulk.check_types(table, signature)
+        self._unread = {field.name for field in table.schema if not bulk.is_plain(field.type)}
+        self._table = bulk.settle(table, {*self._types, *keys})
 
     def lacking(self, columns: Collection[str]) -> Sequence[int]:
         """Return the numbers of all rows where the table lacks one of `columns`, of none otherwise."""
@@ -36,9 +40,14 @@ class Stream:
         return range(self._table.num_rows if any(column not in names for column in columns) else 0)
 
     def values(self, name: str, numbers: Iterable[int]) -> list[Any]:
-        """Return what rows hold under `name`; `ABSENT` where there is no such column, or more than one."""
+        """Return what rows hold under `name`; `ABSENT` where there is no such column, or more than one.
+
+        In the place of what no key can be, such as a list, stands an empty tuple, which is none either.
+        """
         if self._table.column_names.count(name) != 1:
             return [ABSENT for _ in numbers]
+        if name in self._unread:
+            return [() for _ in numbers]
         values = self._table.column(name).to_pylist()
         return [values[number] for number in numbers]
 
