@@ -4,7 +4,6 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from itertools import islice
 from typing import Any, Final, TypedDict
 
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
@@ -59,22 +58,6 @@ class ProblemError(Exception):
         return json.dumps(document).encode()
 
 
-def explain(body: bytes, signature: Signature, reason: Exception, unknown: UnknownColumns = "refuse") -> ProblemError:
-    """Return the problem that `body`, which the typed decoder refused for `reason`, has with `signature`.
-
-    The decoder stops at the first fault and thinks in types. This is the slow path, walked for bad requests only: it
-    reads the document again and collects every fault in the caller's terms, up to `MAX_ERRORS`.
-    """
-    try:
-        document = json.loads(body.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        return ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not valid JSON: {error or 'nested too deep'}")
-    errors = list(islice(faults(document, signature, unknown), MAX_ERRORS))
-    if not errors:
-        return ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not valid JSON: {reason}")
-    return refusal(errors)
-
-
 def refusal(errors: Sequence[FieldError]) -> ProblemError:
     """Return the problem of a request with these faults; its detail tells the first."""
     first = errors[0]
@@ -89,7 +72,7 @@ def faults(document: object, signature: Signature, unknown: UnknownColumns = "re
         yield _whole(None, 'send an object: {"rows": [{…}]}')
         return
     for name in document.keys() - {"rows", "entity"}:
-        yield _whole(_shown(name), _unknown(name, ["rows", "entity"]))
+        yield _whole(shown(name), unknown_name(name, ["rows", "entity"]))
     entity = document.get("entity")
     if entity is not None and not isinstance(entity, str):
         yield _whole("entity", f"must be a string or null, not {_quoted(entity)}")
@@ -102,17 +85,18 @@ def faults(document: object, signature: Signature, unknown: UnknownColumns = "re
         yield _whole("rows", f"must hold 1 to {MAX_ROWS} rows, not {len(rows)}")
     else:
         for number, row in enumerate(rows):
-            yield from _row_faults(number, row, signature, unknown)
+            yield from row_faults(number, row, signature, unknown)
 
 
-def _row_faults(number: int, row: object, signature: Signature, unknown: UnknownColumns) -> Iterator[FieldError]:
+def row_faults(number: int, row: object, signature: Signature, unknown: UnknownColumns) -> Iterator[FieldError]:
+    """Yield everything in the row of this number that `signature` does not allow."""
     if not isinstance(row, Mapping):
         yield FieldError(row=number, field=None, message=f"must be an object, not {_quoted(row)}")
         return
     known = [column.name for column in signature.inputs]
     for name in row if unknown == "refuse" else ():
         if name not in known:
-            yield FieldError(row=number, field=_shown(name), message=_unknown(name, known))
+            yield FieldError(row=number, field=shown(name), message=unknown_name(name, known))
     for column in signature.inputs:
         message = value_fault(row, column)
         if message:
@@ -146,7 +130,7 @@ def _text_fault(value: str, column: Column) -> str | None:
     if column.categories and value not in column.categories:
         near = difflib.get_close_matches(value[:MAX_TEXT], column.categories, n=1)
         listed = ", ".join(column.categories[:10]) + (", …" if len(column.categories) > 10 else "")  # noqa: PLR2004 (a line's worth)
-        return f"{_shown(value)} is none of: {listed}" + (f"; did you mean “{near[0]}”?" if near else "")
+        return f"{shown(value)} is none of: {listed}" + (f"; did you mean “{near[0]}”?" if near else "")
     if not column.categories and len(value) > MAX_TEXT:
         return f"is longer than {MAX_TEXT} characters"
     return None
@@ -155,28 +139,35 @@ def _text_fault(value: str, column: Column) -> str | None:
 def _number_fault(value: float, column: Column) -> str | None:
     low, high = bounds(column)
     if not low <= value <= high:
-        return f"{_shown(value)} is outside {low:.9g} to {high:.9g}"
+        return f"{shown(value)} is outside {low:.9g} to {high:.9g}"
     if column.type == "integer" and value != int(value):
-        return f"must be a whole number, not {_shown(value)}"
+        return f"must be a whole number, not {shown(value)}"
     return None
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """Refuse NaN and its kin, which Python's reader would take.
+
+    Raises:
+        ValueError: always.
+    """
     message = f"{name} is no JSON value; send null for missing"
     raise ValueError(message)
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
+def unknown_name(name: str, known: Sequence[str]) -> str:
+    """Return what is said of a name that is none of `known`."""
     near = difflib.get_close_matches(name[:MAX_TEXT], known, n=1)
     return "is not a column of this model" + (f"; did you mean “{near[0]}”?" if near else "")
 
 
 def _quoted(value: object) -> str:
     """Show a value whose type is wrong: that "3" is text must be seen."""
-    return f'"{_shown(value)}"' if isinstance(value, str) else _shown(value)
+    return f'"{shown(value)}"' if isinstance(value, str) else shown(value)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a caller's own value as far as it is repeated back."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**_SHOWN:
         return "a huge number"
     try:

@@ -1,7 +1,7 @@
 """Bytes to columns and back, by a model's signature.
 
 Decoding is one pass of msgspec over types that are made from the signature: limits, ranges and closed lists are part of
-the types, so that a valid request costs microseconds. An invalid one is explained by `problems`.
+the types, so that a valid request costs microseconds. An invalid one is explained by `explaining`.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from towpath_bento.columns import Blocks, Places
 from towpath_bento.deciding import DEFAULT_THRESHOLD, decide, rule_of
+from towpath_bento.explaining import explain
 from towpath_bento.limits import MAX_ROWS, MAX_TEXT, bounds
-from towpath_bento.problems import ProblemError, explain
+from towpath_bento.problems import ProblemError
 from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.signature import Column, Signature
 

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,73 @@ def test_all_faults_are_told_up_to_a_limit() -> None:
     problem = refuse(json.dumps({"rows": [{"x": "1"}]}))
     assert [error["field"] for error in problem.errors] == ["x", "n", "a b"]
     assert len(refuse(json.dumps({"rows": [{}] * 1000})).errors) == MAX_ERRORS
+
+
+LARGE = ROW | {"a b": "x" * 900}
+
+
+def refuse_large(*rows: object, **changes: object) -> ProblemError:
+    """Return the problem of a request that is too large to be read again as a whole."""
+    body = json.dumps({"rows": [*[LARGE] * 100, *rows], **changes})
+    assert len(body) > 65_536
+    return refuse(body)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "told"),
+    [
+        ([LARGE | {"n": "3"}], {}, [(100, "n", 'must be a whole number, not "3"')]),
+        ([LARGE | {"n": "3", "ab": 1}], {}, [(100, "ab", None), (100, "n", None)]),
+        ([LARGE | {"n": 3.5}, LARGE, LARGE | {"kind": "blue"}], {}, [(100, "n", None), (102, "kind", None)]),
+        ([{}], {}, [(100, "n", "is missing"), (100, "a b", "is missing")]),
+        ([7], {}, [(100, None, None)]),
+        ([LARGE] * MAX_ROWS, {}, [(None, "rows", f"must hold 1 to {MAX_ROWS} rows, not {MAX_ROWS + 100}")]),
+        ([], {"entity": 7}, [(None, "entity", None)]),
+        ([], {"entity": "e" * (MAX_TEXT + 1)}, [(None, "entity", None)]),
+        ([], {"more": 7}, [(None, "more", "is not a column of this model")]),
+        ([], {"rows": 7, "note": "x" * 70_000}, [(None, "rows", None)]),
+        ([], {"rows": None, "note": "x" * 70_000}, [(None, "rows", None)]),
+        ([LARGE | {"a_b": "x" * 70_000}], {}, [(100, "a_b", "is not a column of this model; did you mean “a b”?")]),
+        ([{"x": "y" * 70_000}], {}, [(100, "x", None)]),
+        ([{"a b": "y" * 70_000}], {}, [(100, "a b", None)]),
+        ([LARGE | {"k" * 70_000: 1}], {}, [(100, "k" * 60 + "…", "is not a column of this model")]),
+        ([{"flag": [0] * 70_000}, {"n": []}], {}, [(100, "flag", None), *((101, each, None) for each in ("n", "a b"))]),
+    ],
+)
+def test_a_large_request_is_explained_as_well(
+    rows: list[Any], changes: dict[str, Any], told: list[tuple[Any, ...]]
+) -> None:
+    """Row by row, from the first bad one on; a large row is told its first fault."""
+    problem = refuse_large(*rows, **changes)
+    assert problem.status == 422
+    assert [(each["row"], each["field"]) for each in problem.errors] == [(row, field) for row, field, _ in told]
+    for each, (_, _, message) in zip(problem.errors, told, strict=True):
+        assert message in {None, each["message"]}
+        assert each["message"]
+
+
+@pytest.mark.parametrize("end", [b"x", b"]", b", NaN", b"\x00", b"[" * 3000])
+def test_what_is_large_and_not_json_is_400(end: bytes) -> None:
+    """Wherever it breaks."""
+    body = json.dumps({"rows": [LARGE] * 100}).encode()
+    assert refuse(body + end).status == 400
+    assert refuse(body[:-2] + b', {"n": 3, "x": ' + end).status == 400
+
+
+def test_a_large_request_is_refused_before_others_have_to_wait() -> None:
+    """What eight megabytes may hold (lists in lists, many names, many rows) costs milliseconds, not seconds."""
+    nested = b'{"x": %s}' % (b"[" * 900 + b"]" * 900)
+    names = b",".join(b'"%d":1' % number for number in range(500_000))
+    bodies = [
+        b'{"rows": [%s]}' % b",".join([nested] * 4000),
+        b'{"rows": [{%s}]}' % names,
+        b'{%s, "rows": []}' % names,
+        b'{"rows": [%s]}' % b",".join([b"{}"] * 2_000_000),
+    ]
+    for body in bodies:
+        before_s = time.process_time()
+        assert refuse(body).status == 422
+        assert time.process_time() - before_s < 0.5
 
 
 def test_the_detail_names_the_place() -> None:
