@@ -119,9 +119,9 @@ class DuckdbSource(_InBuckets):
         if wrong:
             message = f"{wrong[0]} is no file: write a path, or s3://bucket/key"
             raise ValueError(message)
-        dated = sorted(name for name, text in self.csv.items() if text.dates)
+        dated = sorted(name for name, text in self.csv.items() if text.dates or text.units or text.padded)
         if dated:
-            message = f"csv: {dated[0]}: the query reads dates of other forms itself: strptime(day, '%d.%m.%Y')"
+            message = f"csv: {dated[0]}: the query reads dates and units itself: strptime(day, '%d.%m.%Y'), trim(name)"
             raise ValueError(message)
         return self
 

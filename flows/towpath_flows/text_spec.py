@@ -12,6 +12,7 @@ Separator = Literal[",", ";", "\t", "|"]
 Quote = Literal['"', "'"]
 Grouping = Literal[",", ".", "'", " ", "\u00a0", "\u202f"]
 DateFormat = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{0,40}%[aAbBdHIjmMpSfyYzZ-][^\x00-\x1f]{0,60}$")]
+Unit = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,10}[^\s\x00-\x1f])?$")]
 Mark = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 # What pandas' readers take for missing (`na_values` in its documentation of `read_csv`), besides nothing.
 USUAL_MARKS: Final = frozenset(
@@ -55,8 +56,15 @@ class TextSpec(Record):
         default=True, description="whether NA, N/A, NaN, null, None and their like mean missing, as pandas takes them"
     )
 
+    skip: Annotated[int, Field(ge=0, le=1000)] = Field(default=0, description="lines before the names of the columns")
+    padded: bool = Field(default=False, description="whether spaces follow the separators: they are no part of a field")
     dates: dict[ColumnName, DateFormat] = Field(
         default={}, description="column → form of dates that are not in ISO 8601, as strptime: %d.%m.%Y"
+    )
+
+    units: dict[ColumnName, Unit] = Field(
+        default={},
+        description="column → sign or unit beside its numbers, as $ or %; h:m:s, h:m and m:s are read as seconds",
     )
 
     @model_validator(mode="after")
@@ -80,5 +88,7 @@ class TextSpec(Record):
             "decimal": self.decimal,
             "quotechar": self.quote,
             "na_values": ["", *self.missing],
+            "skiprows": self.skip,
+            "skipinitialspace": self.padded,
             "keep_default_na": self.usual_marks,
         }

@@ -179,12 +179,12 @@ def test_text_by_another_name_or_packed_is_inferred_too(tmp_path: Path, name: st
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.jsonl", b'{"x": {"y": 1}, "z": 2}\n', "line 1, field x is an object"),
+        ("a.jsonl", b'{"z": {"y": 1}, "x": 2}\n' * 70, "It holds dicts"),
         ("a.csv.gz", b"x,z\n1,2\n", r"a\.csv\.gz cannot be read"),
     ],
 )
 def test_what_cannot_be_inferred_is_told(tmp_path: Path, name: str, content: bytes, words: str) -> None:
-    """Nested JSON lines, and a packed file that is none."""
+    """A target that is nested, and a packed file that is none."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataContractError, match=words):
         infer(tmp_path, tmp_path / name, Wishes("z"))

@@ -305,7 +305,7 @@ def test_parquet_keeps_what_only_parquet_can_say(inferred: Inferred, awkward: Aw
     assert kinds == {"grade": "string", "maybe": "boolean", "day": "moment"}
     assert found.roles.time == "day"
     assert "lists" in column(found, "list").lost
-    assert "Timedelta" in column(found, "took").lost
+    assert "durations" in column(found, "took").lost
     assert "# Left out: list." in found.files["src/repository/schema.py"]
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -204,13 +205,14 @@ def _text(base: Column, known: Series, _: Series | None) -> Column:
     if texts.are_moments(shown, known):
         return _moment(base, known, None)
     if texts.look_like_dates(shown):
-        why = f"it looks like dates{_shown_dates(shown)}: write them as ISO 8601 (2026-01-31)"
+        why = f"it looks like dates{_shown_dates(shown)}"
         return _with(base, aside=why, remarks=(why,))
     if texts.are_measures(shown):
         why = f"numbers with a sign or unit, such as {one_line(shown[0], 30)}, are words here: write the number alone"
         base = _with(base, remarks=(*base.remarks, why))
     if max(map(len, shown)) > MAX_TEXT:
         return _with(base, aside=f"it holds texts of over {MAX_TEXT:,} characters, which the service refuses")
+    base = _with(base, remarks=(*base.remarks, *_nearly_numbers(shown)))
     if distinct > MANY and _are_names(known):
         what = "prose: derive numbers or categories from it" if texts.are_prose(shown) else "nearly a name for each row"
         return _with(base, aside=f"it is {what}")
@@ -218,12 +220,26 @@ def _text(base: Column, known: Series, _: Series | None) -> Column:
 
 
 def _shown_dates(shown: list[str]) -> str:
-    """Return an example of dates, and one that is written otherwise where there is one: why no form fits all."""
-    written = {
-        re.sub(r"[A-Za-z]+", "A", re.sub(r"\d+", lambda found: str(len(found[0])), text)): text for text in shown
-    }
-    first, *others = (one_line(text, 30) for text in list(written.values())[:2])
-    return f", such as {first}" if not others else f" of several forms, such as {first} and {others[0]}"
+    """Return what is wrong with dates, by an example: one is none, they are of several forms, or of another."""
+    none = texts.no_moment(shown)
+    if none:
+        return f", but {one_line(none, 30)} is none: write nothing where there is no date"
+    forms = {re.sub(r"\d{1,2}(?!\d)", "1", re.sub(r"\d{3,}|[A-Za-z]+", "A", text)): text for text in shown}
+    first, *others = (one_line(text, 30) for text in list(forms.values())[:2])
+    said = f" of several forms, such as {first} and {others[0]}" if others else f", such as {first}"
+    return f"{said}: write them as ISO 8601 (2026-01-31)"
+
+
+def _nearly_numbers(shown: list[str]) -> Iterator[str]:
+    """Say what keeps a column of text from being one of numbers, or of times."""
+    if texts.are_odd_numbers(shown):
+        odd = next(text for text in shown if not texts.NUMBER.fullmatch(text))
+        yield f"numbers written as {one_line(odd, 20)} are words here: write -12 or 12"
+    elif stray := texts.stray_words(shown):
+        words = ", ".join(one_line(word, 20) for word in stray[:3])
+        yield f"most of its values are numbers, but not {words}: where that means missing, write nothing instead"
+    elif texts.are_times(shown):
+        yield f"times, such as {one_line(shown[0], 20)}, are words here: write them as a number, such as seconds"
 
 
 def _are_names(known: Series) -> bool:
@@ -235,11 +251,8 @@ def _are_names(known: Series) -> bool:
 
 
 def _categorised(base: Column, known: Series, shown: list[str]) -> Column:
-    stray = texts.stray_words(shown)
-    if stray:
-        words = ", ".join(one_line(word, 20) for word in stray[:3])
-        remark = f"most of its values are numbers, but not {words}: where that means missing, write nothing instead"
-        return _with(base, remarks=(*base.remarks, remark))
+    if texts.stray_words(shown):
+        return base
     counts = known.value_counts()
     closed = len(counts) <= MOST_CATEGORIES and counts.min() >= FEWEST_EACH
     if closed and all(0 < len(text) <= LONGEST_CATEGORY for text in shown):
@@ -256,6 +269,9 @@ def _unusable(base: Column, known: Series, _: Series | None) -> Column:
     if isinstance(first, list | dict | tuple | np.ndarray):
         what = "dicts" if isinstance(first, dict) else "lists"
         return _with(base, kind="other", lost=f"it holds {what}: make columns of their parts")
+    if kinds in (["time"], ["timedelta"], ["Timedelta"], ["timedelta64"]):
+        what = "times of day" if kinds == ["time"] else "durations"
+        return _with(base, kind="other", lost=f"it holds {what}: write them as numbers, such as seconds")
     what = f"values of several types ({', '.join(kinds)})" if len(kinds) > 1 else f"values of type {kinds[0]}"
     return _with(base, kind="other", lost=f"it holds {what}: write numbers, truths, text or moments, of one kind")
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from towpath_bento.limits import wrong_with_name
 from towpath_flows.data.sources.separated import moments
 from towpath_flows.inference import texts
 from towpath_flows.inference.naming import one_line
@@ -41,6 +42,8 @@ def formats(frame: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
     """Return column → format of `strptime` of all columns of dates that are not in ISO 8601, and doubts."""
     found, doubts = {}, []
     for name in frame:
+        if wrong_with_name(name):
+            continue
         fitting = list(_fitting(frame[name].dropna()))
         if not fitting:
             continue

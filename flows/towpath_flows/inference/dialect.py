@@ -6,6 +6,7 @@ is tried by `csv.reader` itself, and the one that gives all lines the same numbe
 
 import codecs
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,11 @@ from towpath_gitops.errors import DataContractError
 _SAMPLE_BYTES: Final = 2**20
 _FOREIGN_BYTES: Final = 2**16  # of lines with other letters than ASCII's, from which an encoding is guessed
 _LINES: Final = 5_000
+_LOOKED_AT: Final = 100  # lines, for spaces after separators
+_NEARLY_ALL: Final = 0.95
+_FEWEST_FIELDS: Final = 3  # of a table above which something else may stand
+_MOST_ABOVE: Final = 30  # rows
+_WITH_MORE_ABOVE: Final = 0.1  # by which a reading that needs rows above it must be better than one that needs none
 _MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _WORDS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
@@ -42,8 +48,14 @@ def sniff(path: Path) -> Dialect:
     """
     encoding, doubts = _encoding(path)
     sample = _sample(path, encoding)
-    separator, quote, rows = _separated(sample)
+    separator, quote, rows, skipped = _separated(sample)
+    padded = _are_padded(rows)
+    if padded:
+        rows = _rows(sample, separator, quote, padded=True)[skipped:]
+    lines = _lines_before(sample, separator, quote, skipped)
     doubts += _uneven(path.name, separator, rows)
+    if skipped:
+        doubts.append(f"{path.name} is read from line {lines + 1} on: no table begins above it (`csv: skip`).")
     found = figures(rows, is_continental=separator == ";")
     text = TextSpec(
         separator=separator,
@@ -52,6 +64,9 @@ def sniff(path: Path) -> Dialect:
         thousands=found.way.thousands,
         quote=quote,
         missing=found.missing,
+        skip=lines,
+        padded=padded,
+        units=found.units,
     )
     return Dialect(text, (*doubts, *found.doubts))
 
@@ -147,34 +162,64 @@ def _sample(path: Path, encoding: str) -> str:
     return text[: text.rfind("\n") + 1] if more and "\n" in text else text
 
 
-def _separated(sample: str) -> tuple[Separator, Quote, Rows]:
-    """Return the separator and quote by which most lines have as many fields as the first, and the fields."""
-    tried = [
-        (separator, quote, _rows(sample, separator, quote))
-        for quote in get_args(Quote)
-        for separator in get_args(Separator)
-    ]
+def _separated(sample: str) -> tuple[Separator, Quote, Rows, int]:
+    """Return the separator and quote by which most lines have as many fields as the first, the fields from there on.
+
+    The number is how many rows stand before the first: what a program or a person wrote above the table.
+    """
+    tried = []
+    for quote in get_args(Quote):
+        for separator in get_args(Separator):
+            rows = _rows(sample, separator, quote)
+            above = _above(rows)
+            tried.append((separator, quote, rows[above:], above))
     return max(tried, key=_evenness)
 
 
-def _evenness(tried: tuple[Separator, Quote, Rows]) -> tuple[float, float, int]:
+def _above(rows: Rows) -> int:
+    """Return how many rows are no part of the table: they hold a single field, where most have three or more."""
+    if not rows:
+        return 0
+    usual = Counter(map(len, rows)).most_common(1)[0][0]
+    if usual < _FEWEST_FIELDS:
+        return 0
+    begun = (place for place, row in enumerate(rows[: _MOST_ABOVE + 1]) if sum(map(bool, map(str.strip, row))) > 1)
+    return next(begun, 0)
+
+
+def _lines_before(sample: str, separator: str, quote: str, rows: int) -> int:
+    """Return how many lines, also empty ones, so many rows take."""
+    found = csv.reader(sample.splitlines(keepends=True), delimiter=separator, quotechar=quote)
+    taken = islice(filter(None, found), rows)
+    return [found.line_num for _ in taken][-1] if rows else 0
+
+
+def _are_padded(rows: Rows) -> bool:
+    """Whether a space stands before nearly every field but the first of a row."""
+    looked = [row[1:] for row in rows[:_LOOKED_AT] if len(row) > 1]
+    padded = sum(all(field.startswith(" ") for field in row if field) for row in looked)
+    return bool(looked) and padded >= _NEARLY_ALL * len(looked) and any(map(any, looked))
+
+
+def _evenness(tried: tuple[Separator, Quote, Rows, int]) -> tuple[float, float, int]:
     """How well it fits: alike lines, fields without quotes left around them, many fields; a single one is none."""
-    _, _, rows = tried
+    rows = tried[2]
     width = len(rows[0]) if rows else 0
     if width < 2:  # noqa: PLR2004 (one field needs no separator)
         return 0.0, 0.0, 0
     alike = sum(len(row) == width for row in rows) / len(rows)
     bare = sum(not _is_quoted(field) for field in rows[0]) / width
-    return round(alike, 2), bare, width
+    return round(alike, 2) - (_WITH_MORE_ABOVE if tried[3] else 0), bare, width
 
 
 def _is_quoted(field: str) -> bool:
     return len(field) > 1 and field[0] == field[-1] and field[0] in "\"'"
 
 
-def _rows(sample: str, separator: str, quote: str) -> Rows:
+def _rows(sample: str, separator: str, quote: str, *, padded: bool = False) -> Rows:
     try:
-        found = csv.reader(sample.splitlines(keepends=True), delimiter=separator, quotechar=quote)
+        lines = sample.splitlines(keepends=True)
+        found = csv.reader(lines, delimiter=separator, quotechar=quote, skipinitialspace=padded)
         return list(islice(filter(None, found), _LINES))
     except csv.Error:  # a field without end: the quote is another
         return []

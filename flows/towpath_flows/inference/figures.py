@@ -4,14 +4,15 @@ Each way of writing them is tried on every column, and the one that makes number
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, Literal
 
 from towpath_flows.data.sources.separated import number
+from towpath_flows.inference import measures
 from towpath_flows.inference.naming import one_line
-from towpath_flows.text_spec import USUAL_MARKS, Grouping
+from towpath_flows.text_spec import USUAL_MARKS, Grouping, TextSpec
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ _OTHER_MARKS: Final = frozenset(
         "nil",
         "blank",
     }
+    | {"none", "n/a", "na", "nan", "null", "<na>", "unk", "undefined", "not applicable", "keine angabe"}
     | {"inf", "+inf", "-inf", "infinity", "-infinity"}  # no numbers to learn from
     | {"#div/0!", "#value!", "#wert!", "#ref!", "#name?", "#n/v", "#nv", "#nul!", "#null!", "#num!", "#zahl!"}
 )
@@ -79,6 +81,8 @@ _OPPOSITES: Final = {_USUAL: Way(decimal=",", thousands="."), Way(decimal=","): 
 _MOST_TEXTS: Final = 1_000  # different ones of a column that are looked at
 _FEWEST_NUMBERS: Final = 3  # different ones, of which a column with marks is made
 _SHOWN: Final = 3
+_NO_WORDS: Final = frozenset({"?", "??", "???", "-", "--", "---", "\u2013", "\u2014"})
+_LONGEST_BLANK: Final = 40  # letters of a mark
 
 Columns = dict[str, list[str]]
 
@@ -89,6 +93,7 @@ class Figures:
 
     way: Way
     missing: tuple[str, ...]
+    units: Mapping[str, str]
     doubts: tuple[str, ...] = ()
 
 
@@ -98,18 +103,24 @@ def figures(rows: Sequence[Sequence[str]], *, is_continental: bool) -> Figures:
     Where `1,234` could be a thousand and more or a little over one, `is_continental` (fields separated by semicolons)
     speaks for the latter.
     """
-    columns = _columns(rows)
+    written = columns = _columns(rows)
+    units = measures.units(columns, _OTHER_MARKS)
+    columns = columns | {name: measures.bare(columns[name], unit) for name, unit in units.items()}
     read = {way: {name for name, texts in columns.items() if _are_numbers(texts, way.number)} for way in _WAYS}
     best = max(_WAYS, key=lambda way: len(read[way]))
     rival = _OPPOSITES.get(best, best)
     is_open = rival != best and read[rival] >= read[best] and _differ(columns, read[best], best)
     if is_open:
         best = next(way for way in (best, rival) if (way.decimal == ",") == is_continental)
+    units = {name: unit for name, unit in units.items() if name in read[best]}
     marks = _marks(columns, read[best], best.number)
+    unknown = _unknown(marks, {name: texts for name, texts in columns.items() if name not in read[best]})
+    text = TextSpec(decimal=best.decimal, thousands=best.thousands)
     doubts = _said(columns, read[best], best, is_open=is_open and best != _USUAL)
     doubts += _unread(set().union(*read.values()) - read[best], best) + _meant(marks)
-    doubts += _swallowed(rows, read[best])
-    return Figures(best, marks, tuple(doubts))
+    doubts += _swallowed(rows, read[best]) + _guessed(unknown) + measures.told(written, units, text)
+    missing = {*marks, *unknown, *_blank(rows)}
+    return Figures(best, tuple(sorted(missing)), units, tuple(doubts))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Columns:
@@ -117,10 +128,36 @@ def _columns(rows: Sequence[Sequence[str]]) -> Columns:
         return {}
     names, *values = rows
     found = {}
-    for name, column in zip(names, zip_longest(*values, fillvalue=""), strict=False):
+    for place, (name, column) in enumerate(zip(names, zip_longest(*values, fillvalue=""), strict=False)):
         known = dict.fromkeys(text.strip() for text in column)
-        found[name] = [text for text in known if text and text not in USUAL_MARKS][:_MOST_TEXTS]
+        found[name or f"Unnamed: {place}"] = [text for text in known if text and text not in USUAL_MARKS][:_MOST_TEXTS]
     return found
+
+
+def _blank(rows: Sequence[Sequence[str]]) -> set[str]:
+    """Return the fields that are nothing but spaces: pandas takes none of them for missing."""
+    return {text for row in rows[1:] for text in row if text and len(text) <= _LONGEST_BLANK and not text.strip()}
+
+
+def _unknown(known: tuple[str, ...], columns: Columns) -> dict[str, str]:
+    """Return mark → column of words in which it says that there is none, unless it is a value elsewhere: Rh + and -."""
+    found: dict[str, str] = {}
+    values: set[str] = set()
+    for name, texts in columns.items():
+        marks = [text for text in texts if text in _NO_WORDS]
+        others = [text for text in texts if text not in _NO_WORDS]
+        if others and all(any(map(str.isalnum, text)) for text in others):
+            found |= dict.fromkeys(marks, name)
+        else:
+            values.update(marks)
+    return {mark: name for mark, name in found.items() if mark not in values and mark not in known}
+
+
+def _guessed(unknown: Mapping[str, str]) -> list[str]:
+    if not unknown:
+        return []
+    shown = ", ".join(f"{mark!r} in {one_line(name)}" for mark, name in list(unknown.items())[:_SHOWN])
+    return [f"{shown} is read as missing (`csv: missing` in model.yaml): is that what it means?"]
 
 
 def _swallowed(rows: Sequence[Sequence[str]], numbers: set[str]) -> list[str]:

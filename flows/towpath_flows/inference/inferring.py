@@ -17,7 +17,7 @@ import pandas as pd
 from towpath_flows.data.sources import read_whole
 from towpath_flows.data.sources.files import SEPARATED, find
 from towpath_flows.data.sources.packed import form
-from towpath_flows.data.sources.separated import dated, spelled
+from towpath_flows.data.sources.separated import spelled, translated
 from towpath_flows.inference.columns import Column, examine
 from towpath_flows.inference.dates import formats
 from towpath_flows.inference.dialect import Dialect, sniff
@@ -193,7 +193,7 @@ def _dialect(source: Path) -> Dialect:
     """
     files = [path for path in find(source, source.name) if form(path) in SEPARATED and path.stat().st_size]
     found = {path.name: _sniffed(path) for path in files}
-    plain = {name: dialect.text.model_copy(update={"missing": ()}) for name, dialect in found.items()}
+    plain = {name: dialect.text.model_copy(update={"missing": (), "units": {}}) for name, dialect in found.items()}
     first = next(iter(plain), "")
     other = next((name for name, text in plain.items() if text != plain[first]), None)
     if other is not None:
@@ -202,9 +202,13 @@ def _dialect(source: Path) -> Dialect:
             why=f"{_in_words(plain[first])}; {_in_words(plain[other])}.",
             hint="Write the files of a folder in the same way, or as Parquet.",
         )
+    units = [dialect.text.units.items() for dialect in found.values()]
+    alike = dict(set.intersection(*map(set, units))) if units else {}  # a short file shows no unit for certain
     marks = sorted({mark for dialect in found.values() for mark in dialect.text.missing})
     doubts = dict.fromkeys(doubt for dialect in found.values() for doubt in dialect.doubts)
-    return Dialect(plain.get(first, TextSpec()).model_copy(update={"missing": tuple(marks)}), tuple(doubts))
+    return Dialect(
+        plain.get(first, TextSpec()).model_copy(update={"missing": tuple(marks), "units": alike}), tuple(doubts)
+    )
 
 
 def _sniffed(path: Path) -> Dialect:
@@ -220,12 +224,12 @@ def _with_dates(dialect: Dialect, frame: pd.DataFrame, source: Path) -> tuple[Di
         return dialect, frame
     found, doubts = formats(frame)
     text = dialect.text.model_copy(update={"dates": found})
-    return Dialect(text, (*dialect.doubts, *doubts)), dated(frame, text)
+    return Dialect(text, (*dialect.doubts, *doubts)), translated(frame, text)
 
 
 def _in_words(text: TextSpec) -> str:
     return ", ".join(
-        f"{name} {value!r}" for name, value in text.plain().items() if name not in {"missing", "usual_marks"}
+        f"{name} {value!r}" for name, value in text.plain().items() if name not in {"missing", "units", "usual_marks"}
     )
 
 

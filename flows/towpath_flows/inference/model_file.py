@@ -26,6 +26,8 @@ _PLAIN: Final = {  # settings of separated text, and what is said of each
     "decimal": " # before the decimals of a number",
     "thousands": " # between groups of three digits",
     "quote": " # around fields that hold a separator",
+    "skip": " # lines above the names of the columns",
+    "padded": " # spaces follow the separators",
 }
 _HEAD: Final = """\
 # yaml-language-server: $schema=.towpath/schemas/model.json
@@ -110,6 +112,9 @@ def _file(names: Names) -> list[str]:
     if names.text.dates:
         forms = (f"  {yaml_scalar(name)}: {yaml_scalar(form)}" for name, form in names.text.dates.items())
         lines += ["dates: # how they are written, day (%d), month (%m) and year (%Y)", *forms]
+    if names.text.units:
+        units = (f"  {yaml_scalar(name)}: {yaml_scalar(unit)}" for name, unit in names.text.units.items())
+        lines += ["units: # what stands beside their numbers; times are read as seconds", *units]
     return [
         "data:",
         "  train:",

@@ -15,10 +15,12 @@ _DATE: Final = re.compile(
     r"|(?:\w{3,9},? )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\.? \d{1,2}(?:st|nd|rd|th)?,? \d{2,4}.*",
     re.IGNORECASE,
 )
-_NUMBER: Final = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+NUMBER: Final = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _MEASURE: Final = re.compile(
     r"\(?[+-]?(?:[$€£¥₹]|[A-Z]{3} )\s?[+-]?\d[\d.,' ]*\)?|[+-]?\d[\d.,' ]*\s?(?:%|‰|°[CF]?|[$€£¥₹]|[A-Za-zµ²³/]{1,6})"
 )
+_ODD_NUMBER: Final = re.compile(r"\(\s*\d[\d.,]*\s*\)|\d[\d.,]*\s?-|[\u2212\u2013]\s?\d[\d.,]*")
+_TIME: Final = re.compile(r"(?:\d+ days? )?\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d+)?)?\s*(?:[ap]\.?m\.?)?", re.IGNORECASE)
 _NEARLY_ALL: Final = 0.95
 _MOSTLY: Final = 0.8
 _PROSE_WORDS: Final = 5  # on average: more than a name has
@@ -45,6 +47,14 @@ def are_moments(texts: list[str], values: Series) -> bool:
     return bool(pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601").notna().all())
 
 
+def no_moment(texts: list[str]) -> str | None:
+    """Return the first that is written as a moment of ISO 8601 and is none, as 0000-00-00, where all are written so."""
+    if not all(_MOMENT.fullmatch(text) for text in texts):
+        return None
+    found = pd.to_datetime(pd.Series(texts, dtype="str"), utc=True, errors="coerce", format="ISO8601")
+    return next((text for text, is_none in zip(texts, found.isna(), strict=True) if is_none), None)
+
+
 def _is_season(text: str) -> bool:
     return len(text) == len("2025-26") and int(text[5:]) == (int(text[:4]) + 1) % 100
 
@@ -56,9 +66,20 @@ def look_like_dates(texts: list[str]) -> bool:
 
 def stray_words(texts: list[str]) -> list[str]:
     """Return what is no number in a column of which most are numbers; empty for any other column."""
-    words = [text for text in texts if not _NUMBER.fullmatch(text)]
+    words = [text for text in texts if not NUMBER.fullmatch(text)]
     numbers = len(texts) - len(words)
     return words if words and numbers >= 3 and numbers / len(texts) >= _MOSTLY else []  # noqa: PLR2004 (a column of two numbers is no column of numbers)
+
+
+def are_odd_numbers(texts: list[str]) -> bool:
+    """Whether all are numbers, but some of them as bookkeepers or typesetters write what is below zero."""
+    odd = [text for text in texts if not NUMBER.fullmatch(text)]
+    return bool(odd) and all(_ODD_NUMBER.fullmatch(text.strip()) for text in odd)
+
+
+def are_times(texts: list[str]) -> bool:
+    """Whether all are times of day or durations, as 11:38:36."""
+    return bool(texts) and all(_TIME.fullmatch(text.strip()) for text in texts)
 
 
 def are_measures(texts: list[str]) -> bool:

@@ -121,6 +121,7 @@ def _options(text: TextSpec) -> str:
     marks = ["", *text.missing, *(sorted(USUAL_MARKS) if text.usual_marks else ())]
     told: dict[str, object] = {"delim": text.separator, "quote": text.quote, "decimal_separator": text.decimal}
     told |= {"nullstr": marks, "header": True} | ({"thousands": text.thousands} if text.thousands else {})
+    told |= {"skip": text.skip} if text.skip else {}
     return "".join(f", {name} = {_literal(value)}" for name, value in told.items())
 
 

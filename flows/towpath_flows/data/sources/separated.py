@@ -10,6 +10,7 @@ import pandas as pd
 
 from towpath_flows.data.coercion import replaced
 from towpath_flows.data.sources.base import BATCH_ROWS, Request
+from towpath_flows.data.sources.measures import measured
 from towpath_flows.data.sources.packed import open_text
 from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import DataContractError
@@ -33,7 +34,7 @@ def read(path: Path, request: Request, text: TextSpec) -> Iterator[Piece]:
         yield pd.DataFrame(), header
         return
     columns = request.chosen(header)
-    texts = {name: str for name in columns if name in request.strings or name in text.dates}
+    texts = {name: str for name in columns if name in request.strings or name in text.dates or name in text.units}
     kept = {request.time, *texts}
     with pd.read_csv(
         path,
@@ -46,7 +47,7 @@ def read(path: Path, request: Request, text: TextSpec) -> Iterator[Piece]:
         **text.reading,
     ) as chunks:
         for chunk in chunks:
-            yield dated(_ungrouped(chunk[columns], text, kept), text), header
+            yield translated(_ungrouped(chunk[columns], text, kept), text), header
 
 
 def names(path: Path, text: TextSpec) -> tuple[str, ...]:
@@ -56,7 +57,10 @@ def names(path: Path, text: TextSpec) -> tuple[str, ...]:
         DataContractError: the first row has more fields than the header.
     """
     with open_text(path, text.codec, newline="") as opened:
-        lines = filter(None, csv.reader(opened, delimiter=text.separator, quotechar=text.quote))
+        for _ in range(text.skip):
+            opened.readline()
+        rows = csv.reader(opened, delimiter=text.separator, quotechar=text.quote, skipinitialspace=text.padded)
+        lines = filter(None, rows)
         header, first = next(lines, []), next(lines, [])
     if len(first) > len(header):
         raise DataContractError(
@@ -77,10 +81,14 @@ def spelled(path: Path, text: TextSpec, columns: list[str], rows: int) -> pd.Dat
     return found.apply(lambda column: column.map(lambda value: _plain(value, text), na_action="ignore"))
 
 
-def dated(frame: pd.DataFrame, text: TextSpec) -> pd.DataFrame:
-    """Return the table with moments in the columns of `csv: dates`; what is no date of that form keeps its text."""
-    wanted = {name: form for name, form in text.dates.items() if name in frame}
-    return replaced(frame, {name: moments(frame[name], form) for name, form in wanted.items()}) if wanted else frame
+def translated(frame: pd.DataFrame, text: TextSpec) -> pd.DataFrame:
+    """Return the table with moments in the columns of `csv: dates`, numbers in those of `csv: units`.
+
+    What is no date of that form, or no number of that unit, keeps its text.
+    """
+    found = {name: moments(frame[name], form) for name, form in text.dates.items() if name in frame}
+    found |= {name: measured(frame[name], unit, text) for name, unit in text.units.items() if name in frame}
+    return replaced(frame, found) if found else frame
 
 
 def moments(values: Any, form: str) -> Any:  # noqa: ANN401 (pandas is not typed here)
