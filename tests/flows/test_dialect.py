@@ -19,7 +19,7 @@ from towpath_flows.inference.dates import formats
 from towpath_flows.inference.dialect import sniff
 from towpath_flows.project import Project
 from towpath_flows.text_spec import TextSpec
-from towpath_gitops.errors import DataContractError
+from towpath_gitops.errors import DataContractError, NotFoundError
 
 New = Callable[..., Project]
 LINES = ["Straße;Fläche;Preis;Datum", "Müllerweg;80,5;1.234,50;31.12.2024", "Hauptplatz;k.A.;950,00;01.02.2024"]
@@ -198,6 +198,56 @@ def test_files_of_a_folder_are_written_alike(tmp_path: Path) -> None:
     (folder / "b.csv").write_text("x,y\n1,2\n")
     with pytest.raises(DataContractError, match=r"a\.csv and b\.csv are written differently"):
         infer(tmp_path, folder, Wishes("y"))
+
+
+def test_files_without_a_foreign_letter_or_a_fraction_are_written_like_the_others(tmp_path: Path) -> None:
+    """ASCII is every encoding, and a whole number has no decimal mark: the other files of the folder say what is."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part, town in enumerate(["Ulm", "Köln"]):
+        rows = [f"{town};{n}{',5' * part};{n * 2}" for n in range(40)]
+        (folder / f"{part}.csv").write_bytes(("town;x;y\n" + "\n".join(rows)).encode("cp1252"))
+    found = infer(tmp_path, folder, Wishes("y"))
+    assert 'decimal: ","' in found.files["model.yaml"]
+    assert {each.name: each.kind for each in found.roles.columns} == {"town": "string", "x": "number", "y": "integer"}
+    (folder / "2.csv").write_text("town;x;y\nUlm;1;2\n", encoding="utf-16")
+    with pytest.raises(DataContractError, match=r"utf-16"):
+        infer(tmp_path, folder, Wishes("y"))
+
+
+def test_a_column_that_a_file_of_a_folder_lacks_is_a_doubt(tmp_path: Path) -> None:
+    """It counts as missing there, though perhaps it was only renamed."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part, name in enumerate(["x", "X"]):
+        pd.DataFrame({name: range(50), "z": [1.5, 2.5] * 25, "y": range(50)}).to_csv(
+            folder / f"{part}.csv", index=False
+        )
+    assert any("0.csv has no column X" in doubt for doubt in infer(tmp_path, folder, Wishes("y")).doubts)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"\n\n", "a.csv is empty"),
+        ("a.csv", b"x,y,x\n1,2,3\n", "(?s)'x' occurs more than once.*Rename"),
+        ("a.csv", b"PAR1\x00\x00", "begins as a Parquet file"),
+        ("a.csv", b"PK\x03\x04\x00\x00", "begins as an Excel or zip file"),
+        ("a.parquet", b"x,y\n1,2\n", "(?s)cannot be read as parquet.*what its ending says"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_what_to_do(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    """The file is named, what is wrong with it, and what to do."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataContractError, match=words):
+        infer(tmp_path, tmp_path / name, Wishes("y"))
+
+
+def test_folders_in_a_folder_are_not_looked_into(tmp_path: Path) -> None:
+    """Which is said."""
+    (tmp_path / "parts" / "2025").mkdir(parents=True)
+    with pytest.raises(NotFoundError, match="not in the folders in it"):
+        infer(tmp_path, tmp_path / "parts", Wishes("y"))
 
 
 def test_tabs_have_a_name_of_their_own(new_project: New, orders: pd.DataFrame) -> None:

@@ -103,7 +103,7 @@ def examine(name: str, values: Series, spelled: Series | None = None) -> Column:
     inferred = pd.api.types.infer_dtype(known, skipna=True)
     found = _FINDERS.get(inferred, _unusable)(base, known, spelled)
     if not found.lost and not found.aside and found.distinct == 1 and not found.missing:
-        return _with(found, aside="it has the same value in every row")
+        return _with(found, aside="it has the same value in every row", remarks=())
     return found
 
 

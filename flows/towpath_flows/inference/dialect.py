@@ -6,9 +6,11 @@ is tried by `csv.reader` itself, and the one that gives all lines the same numbe
 
 import codecs
 import csv
+import zlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, get_args
 
@@ -18,6 +20,8 @@ from towpath_flows.inference.naming import one_line
 from towpath_flows.text_spec import Quote, Separator, TextSpec
 from towpath_gitops.errors import DataContractError
 
+_ASCII: Final = "ascii"
+_FEWEST_LINES: Final = 50  # of each file of a folder
 _SAMPLE_BYTES: Final = 2**20
 _FOREIGN_BYTES: Final = 2**16  # of lines with other letters than ASCII's, from which an encoding is guessed
 _LINES: Final = 5_000
@@ -27,6 +31,11 @@ _FEWEST_FIELDS: Final = 3  # of a table above which something else may stand
 _MOST_ABOVE: Final = 30  # rows
 _WITH_MORE_ABOVE: Final = 0.1  # by which a reading that needs rows above it must be better than one that needs none
 _MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_OTHERS: Final = {
+    b"PAR1": "a Parquet file",
+    b"PK\x03\x04": "an Excel or zip file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+}
 _WORDS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 Rows = list[list[str]]
@@ -40,14 +49,60 @@ class Dialect:
     doubts: tuple[str, ...] = ()
 
 
-def sniff(path: Path) -> Dialect:
-    """Return the dialect of a file of separated text.
+@dataclass(frozen=True)
+class _Written:
+    """How one file is written, but for its numbers; `rows` are its first lines, that of the names in front."""
+
+    text: TextSpec
+    rows: Rows
+    doubts: tuple[str, ...]
+
+
+def sniff(*paths: Path) -> Dialect:
+    """Return the dialect of a file of separated text, or of the files of one table: model.yaml can tell one way only.
 
     Raises:
-        DataContractError: it is in no encoding that can be told.
+        DataContractError: a file is in no encoding that can be told, or two are written differently.
     """
-    encoding, doubts = _encoding(path)
-    sample = _sample(path, encoding)
+    written = {path.name: _written(path) for path in paths}
+    first, *others = written.values()
+    text = _together(written)
+    few = max(_FEWEST_LINES, _LINES // len(written))
+    alike = (each.rows[1:few] for each in others if each.rows[:1] == first.rows[:1])
+    found = figures([*first.rows, *chain.from_iterable(alike)], is_continental=text.separator == ";")
+    numbers = {"decimal": found.way.decimal, "thousands": found.way.thousands}
+    text = text.model_copy(update={**numbers, "missing": found.missing, "units": dict(found.units)})
+    doubts = dict.fromkeys([*chain.from_iterable(each.doubts for each in written.values()), *found.doubts])
+    return Dialect(text, tuple(doubts))
+
+
+def _together(written: Mapping[str, _Written]) -> TextSpec:
+    """Return what holds for all files: those of ASCII letters alone are in every encoding that others may be in."""
+    named = sorted(written, key=lambda name: written[name].text.encoding == _ASCII)
+    first = written[named[0]].text
+    for name in named:
+        text = written[name].text
+        if text.encoding == _ASCII and not first.encoding.startswith("utf-16"):
+            text = text.model_copy(update={"encoding": first.encoding})
+        if text != first:
+            raise DataContractError(
+                f"{named[0]} and {name} are written differently",
+                why=f"{_in_words(first)}; {_in_words(text)}.",
+                hint="Write the files of a folder in the same way, or as Parquet.",
+            )
+    return first.model_copy(update={"encoding": "utf-8"}) if first.encoding == _ASCII else first
+
+
+def _in_words(text: TextSpec) -> str:
+    return ", ".join(f"{name} {getattr(text, name)!r}" for name in ("separator", "encoding", "quote", "skip", "padded"))
+
+
+def _written(path: Path) -> _Written:
+    try:
+        encoding, doubts = _encoding(path)
+        sample = _sample(path, encoding)
+    except (EOFError, OSError, zlib.error) as error:  # what gzip raises; a file that is gone is told before
+        raise DataContractError(f"{path.name} cannot be read", why=f"{type(error).__name__}: {error}") from error
     separator, quote, rows, skipped = _separated(sample)
     padded = _are_padded(rows)
     if padded:
@@ -56,19 +111,8 @@ def sniff(path: Path) -> Dialect:
     doubts += _uneven(path.name, separator, rows)
     if skipped:
         doubts.append(f"{path.name} is read from line {lines + 1} on: no table begins above it (`csv: skip`).")
-    found = figures(rows, is_continental=separator == ";")
-    text = TextSpec(
-        separator=separator,
-        encoding=encoding,
-        decimal=found.way.decimal,
-        thousands=found.way.thousands,
-        quote=quote,
-        missing=found.missing,
-        skip=lines,
-        padded=padded,
-        units=found.units,
-    )
-    return Dialect(text, (*doubts, *found.doubts))
+    text = TextSpec(separator=separator, quote=quote, skip=lines, padded=padded)
+    return _Written(text.model_copy(update={"encoding": encoding}), rows, tuple(doubts))
 
 
 def _encoding(path: Path) -> tuple[str, list[str]]:
@@ -81,7 +125,7 @@ def _encoding(path: Path) -> tuple[str, list[str]]:
     if b"\0" in start:
         return _wide(path.name, start), []
     if _is_utf_8(path):
-        return "utf-8", []
+        return (_ASCII if start.isascii() and _decodes(path, _ASCII) else "utf-8"), []
     return _guessed(path)
 
 
@@ -89,11 +133,12 @@ def _wide(name: str, start: bytes) -> str:
     """Tell UTF-16 without a mark by the side on which the empty halves of ASCII letters lie."""
     halves = {"utf-16-be": start[0::2].count(0), "utf-16-le": start[1::2].count(0)}
     found = max(halves, key=lambda each: halves[each])
-    if halves[found] < len(start) / 8:
+    kind = next((kind for mark, kind in _OTHERS.items() if start.startswith(mark)), None)
+    if kind or halves[found] < len(start) / 8:
         raise DataContractError(
             f"{name} holds bytes of zero, which no text does",
-            why="It may be damaged, or no file of separated text at all.",
-            hint="Write it again as UTF-8, or as Parquet.",
+            why=f"It begins as {kind} does." if kind else "It may be damaged, or no file of separated text at all.",
+            hint="Write it again as UTF-8, or as Parquet, with the ending of what it is.",
         )
     return found
 

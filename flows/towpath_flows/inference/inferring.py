@@ -4,7 +4,6 @@ import difflib
 import os
 import shutil
 import sys
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from towpath_flows.data.sources import read_whole
+from towpath_flows.data.sources import read_whole, separated
 from towpath_flows.data.sources.files import SEPARATED, find
 from towpath_flows.data.sources.packed import form
 from towpath_flows.data.sources.separated import spelled, translated
@@ -76,6 +75,7 @@ def infer(root: Path, file: Path, wishes: Wishes) -> Inference:
     dialect = _dialect(source)
     frame = _read(file, dialect.text)
     dialect, frame = _with_dates(dialect, frame, source)
+    dialect = replace(dialect, doubts=(*dialect.doubts, *_lacking(source, frame, dialect.text)))
     target = _column(frame, wishes.target)
     refuse_few(frame[target])
     names = _names(root, place, dialect.text)
@@ -186,36 +186,25 @@ def _read(file: Path, text: TextSpec) -> pd.DataFrame:
 
 
 def _dialect(source: Path) -> Dialect:
-    """Return how the table is written: of a folder, as each of its files of separated text is.
-
-    Raises:
-        DataContractError: they differ; model.yaml can only tell one way.
-    """
+    """Return how the table is written, where it is separated text: one file, or a folder of them."""
     files = [path for path in find(source, source.name) if form(path) in SEPARATED and path.stat().st_size]
-    found = {path.name: _sniffed(path) for path in files}
-    plain = {name: dialect.text.model_copy(update={"missing": (), "units": {}}) for name, dialect in found.items()}
-    first = next(iter(plain), "")
-    other = next((name for name, text in plain.items() if text != plain[first]), None)
-    if other is not None:
-        raise DataContractError(
-            f"{first} and {other} are written differently",
-            why=f"{_in_words(plain[first])}; {_in_words(plain[other])}.",
-            hint="Write the files of a folder in the same way, or as Parquet.",
-        )
-    units = [dialect.text.units.items() for dialect in found.values()]
-    alike = dict(set.intersection(*map(set, units))) if units else {}  # a short file shows no unit for certain
-    marks = sorted({mark for dialect in found.values() for mark in dialect.text.missing})
-    doubts = dict.fromkeys(doubt for dialect in found.values() for doubt in dialect.doubts)
-    return Dialect(
-        plain.get(first, TextSpec()).model_copy(update={"missing": tuple(marks), "units": alike}), tuple(doubts)
-    )
+    return sniff(*files) if files else Dialect(TextSpec())
 
 
-def _sniffed(path: Path) -> Dialect:
-    try:
-        return sniff(path)
-    except (EOFError, OSError, zlib.error) as error:  # what gzip raises; a file that is gone is told before
-        raise DataContractError(f"{path.name} cannot be read", why=f"{type(error).__name__}: {error}") from error
+def _lacking(source: Path, frame: pd.DataFrame, text: TextSpec) -> list[str]:
+    """Say which columns a file of a folder does not have: perhaps it calls them otherwise."""
+    files = [path for path in find(source, source.name) if form(path) in SEPARATED]
+    without = {
+        path.name: [name for name in frame if name not in there]
+        for path in (files if len(files) > 1 else ())
+        for there in [set(separated.names(path, text))]
+    }
+    wrong = {name: columns for name, columns in without.items() if columns}
+    if not wrong:
+        return []
+    name, columns = next(iter(wrong.items()))
+    more = f" (as {len(wrong)} of {len(files)} files lack columns)" if len(wrong) > 1 else ""
+    return [f"{name} has no column {', '.join(map(one_line, columns[:3]))}{more}: there it counts as missing."]
 
 
 def _with_dates(dialect: Dialect, frame: pd.DataFrame, source: Path) -> tuple[Dialect, pd.DataFrame]:
@@ -225,12 +214,6 @@ def _with_dates(dialect: Dialect, frame: pd.DataFrame, source: Path) -> tuple[Di
     found, doubts = formats(frame)
     text = dialect.text.model_copy(update={"dates": found})
     return Dialect(text, (*dialect.doubts, *doubts)), translated(frame, text)
-
-
-def _in_words(text: TextSpec) -> str:
-    return ", ".join(
-        f"{name} {value!r}" for name, value in text.plain().items() if name not in {"missing", "units", "usual_marks"}
-    )
 
 
 def _column(frame: pd.DataFrame, target: str) -> str:

@@ -142,7 +142,7 @@ def refuse_few(target: "pd.Series[Any]") -> int:
     known = int(target.notna().sum())
     if 0 < known < _FEWEST:
         raise DataContractError(
-            f"{known} rows have a value of {target.name}: they are too few",
+            f"{known} row{'s have' if known > 1 else ' has'} a value of {target.name}: too few",
             why=f"Train, validation and test need {splits.MIN_ROWS} rows each; below that no measure says anything.",
             hint=f"Gather {_FEWEST} rows or more.",
         )

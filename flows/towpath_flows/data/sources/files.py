@@ -1,5 +1,6 @@
 """Parquet, separated text and JSON lines, also packed: one file, or every such file of a folder, by their names."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -15,6 +16,7 @@ from towpath_flows.text_spec import TextSpec
 from towpath_gitops.errors import DataContractError, NotFoundError
 from towpath_gitops.records.base import digest_file
 
+_SHOWN: Final = 5  # names in a message
 _AHEAD: Final = 2  # batches of Parquet that are read before they are asked for; Arrow's sixteen may be the whole table
 
 
@@ -41,8 +43,11 @@ def find(path: Path, name: str) -> list[Path]:
     if path.is_dir():
         found = sorted(item for item in path.iterdir() if ending(item) in LISTED and not item.name.startswith("."))
         if not found:
+            below = any(each.is_dir() for each in path.iterdir())
             raise NotFoundError(
-                f"The folder {name} holds no data", why=f"Looked for {', '.join(LISTED)}.", hint="Put the files there."
+                f"The folder {name} holds no data",
+                why=f"Looked for {', '.join(LISTED)}{', not in the folders in it' if below else ''}.",
+                hint="Put the files there, side by side.",
             )
         return found
     if not path.exists():
@@ -94,10 +99,17 @@ def read_file(path: Path, name: str, request: Request, text: TextSpec) -> Iterat
         except Exception as error:
             # Each library fails on a damaged file in ways of its own, without a common base.
             raise DataContractError(
-                f"{name} cannot be read as {ending(path).removeprefix('.')}", why=f"{type(error).__name__}: {error}"
+                f"{name} cannot be read as {ending(path).removeprefix('.')}",
+                why=f"{type(error).__name__}: {error}",
+                hint="Is it whole, is it what its ending says, and does each row have as many fields as the first?",
             ) from error
         if len(set(available)) != len(available):
-            raise DataContractError(f"{name} has two columns of the same name", why=", ".join(available))
+            twice = [column for column, times in Counter(available).items() if times > 1]
+            raise DataContractError(
+                f"{name} has two columns of the same name",
+                why=f"{', '.join(map(repr, twice[:_SHOWN]))} occurs more than once.",
+                hint="Rename one of them, or leave it out.",
+            )
         yield Part(name, frame, available)
 
 

@@ -62,6 +62,10 @@ def names(path: Path, text: TextSpec) -> tuple[str, ...]:
         rows = csv.reader(opened, delimiter=text.separator, quotechar=text.quote, skipinitialspace=text.padded)
         lines = filter(None, rows)
         header, first = next(lines, []), next(lines, [])
+    if not header:
+        raise DataContractError(
+            f"{path.name} is empty", why="It holds no line with names.", hint="Write it again, with a row or more."
+        )
     if len(first) > len(header):
         raise DataContractError(
             f"{path.name} has {len(header)} names of columns and {len(first)} fields in the first row",
