@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from towpath_flows import lineage
+from towpath_flows.cards import SHOWN, published
 from towpath_flows.data.sources.base import Input
 from towpath_flows.evaluation.assessment import Assessment, one_line
 from towpath_flows.recipe import RECIPE, Recipe
@@ -23,6 +24,7 @@ from towpath_gitops import layout
 from towpath_gitops.delivery.owners_code import check_code
 from towpath_gitops.delivery.registry import (
     ARTIFACT_PATH,
+    CARD_PATH,
     EVIDENCE_PATH,
     ID_TAG,
     LINEAGE_PATH,
@@ -32,10 +34,8 @@ from towpath_gitops.delivery.registry import (
     Registry,
 )
 from towpath_gitops.errors import ConflictError, TowpathError, TrainingError, UnavailableError
-from towpath_gitops.promotion import dossier, pages
 from towpath_gitops.promotion.dossier import Past
-from towpath_gitops.promotion.pages import Section
-from towpath_gitops.records.artifact import CARD_HTML, CARD_MARKDOWN, manifest, manifest_digest
+from towpath_gitops.records.artifact import manifest, manifest_digest
 from towpath_gitops.records.base import canonical_json
 from towpath_gitops.records.lineage import Lineage
 from towpath_gitops.records.parsing import load_yaml
@@ -51,8 +51,6 @@ DATA_TAG: Final = "towpath.data"
 CODE_TAG: Final = "towpath.code"
 ATTEMPT_TAG: Final = "towpath.attempt"
 WINDOW_PARAMS: Final = ("since", "until")  # run parameters from which the same rows can be read again
-CARD_PATH: Final = "card"  # run artifact path of the published card
-_SHOWN: Final = 10  # releases in a version history
 _LONGEST_PARAM: Final = 6000  # characters that MLflow keeps of a parameter
 
 
@@ -318,20 +316,9 @@ def _publish_card(  # noqa: PLR0913, PLR0917 (a card tells of everything)
     assessments: Sequence[Assessment],
 ) -> None:
     """Keep, beside the artifact, its card with what would change its bytes: the release, its cost, those before it."""
-    past = [Past(release, _metrics(assessments)), *(Past(each, registry.metrics(each)) for each in known[: _SHOWN - 1])]
-    sections = [
-        Section(
-            "Which release", facts={"release": release.id, "version": str(release.version), "semver": release.semver}
-        ),
-        *dossier.gates([each for each in assessments if each.kind in dossier.OF_A_DAY], "Gates of the day"),
-        *dossier.cost(training.cost),
-        *dossier.history(past, release.id),
-    ]
-    for name, extend in ((CARD_MARKDOWN, pages.extended_markdown), (CARD_HTML, pages.extended)):
-        card = training.folder / name
-        if card.is_file():
-            text = extend(card.read_text(encoding="utf-8"), sections)
-            registry.client.log_text(run.info.run_id, text, f"{CARD_PATH}/{name}")
+    past = [Past(release, _metrics(assessments)), *(Past(each, registry.metrics(each)) for each in known[: SHOWN - 1])]
+    for name, text in published(training.folder, release, assessments, training.cost, past):
+        registry.client.log_text(run.info.run_id, text, f"{CARD_PATH}/{name}")
 
 
 def _sign(client: Any, run: Any, release: Release, folder: Path) -> None:  # noqa: ANN401 (MLflow has no types)

@@ -45,6 +45,7 @@ from towpath_gitops.errors import DrillError, NotFoundError
 from towpath_gitops.forges.base import Approval
 from towpath_gitops.promotion import approvals, deciding, eligibility, inputs, review
 from towpath_gitops.promotion.approvals import Vote
+from towpath_gitops.promotion.requirement import missing
 from towpath_gitops.promotion.signatures import Standing
 from towpath_gitops.records.evidence import Finding, Verdict
 
@@ -233,9 +234,7 @@ def test_a_gate_that_refuses_everything_fails_its_drill(
     drill: type[Drill], stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gate that says no to the known-good twin as well is no gate, and the drill says so."""
-    monkeypatch.setattr(
-        eligibility, "_green", lambda *_: [eligibility.missing("evidence_verdict", "evaluation: no", "")]
-    )
+    monkeypatch.setattr(eligibility, "_green", lambda *_: [missing("evidence_verdict", "evaluation: no", "")])
     (result,) = run([drill], stage)
     assert not result.held
     assert "twin" in result.reason

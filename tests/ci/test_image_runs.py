@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,12 @@ import pytest
 from towpath_ci.drills.stage import Stage
 from towpath_ci.main import app
 from towpath_gitops import layout
+from towpath_gitops.errors import NotFoundError
 from towpath_gitops.records.artifact import GOLDEN
+from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.golden import Golden
 from towpath_gitops.records.image import ImageRecord
+from towpath_gitops.records.load import LoadFigures
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3000)]
 
@@ -31,10 +35,31 @@ PACKAGES = ("buildah", "podman", "runc", "skopeo", "docker-registry", "debootstr
 BASE = "localhost/towpath-test-base"
 PYTHONS = {"bookworm": (3, 11), "trixie": (3, 13)}  # that each suite of Debian brings
 # What a nested machine needs; no right is given back by it.
-RUN = ("podman", "--runtime", "runc", "run", "--detach", "--network", "host", "--pull", "never")
-LIMITS = ("--ulimit", "nofile=4096:8192", "--ulimit", "nproc=4096:8192")
+SETTINGS = """
+[engine]
+runtime = "runc"
+[containers]
+default_ulimits = ["nofile=4096:8192", "nproc=4096:8192"]
+"""
+RUN = ("podman", "run", "--detach", "--network", "host", "--pull", "never")
 NOBODY = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges")
 START_S, STOP_S = 120, 10
+NATIVE = "localhost/towpath-test-native:1"
+MANY = """from towpath_bento.settings import ManyRows
+
+service = model_server(name="canal", many=ManyRows(threads=1, native=True))"""
+# Run inside: how XGBoost's answers to many rows differ from those of the graph.
+APART = """
+from pathlib import Path
+from towpath_bento.crossover.measuring import difference
+from towpath_bento.crossover.probes import probes
+from towpath_bento.engines import native
+from towpath_bento.lane import golden_rows, open_lane
+
+lane = open_lane(Path("model"), release="r", artifact="a")
+engine = native.open_engine(lane.folder, lane.codec.signature)
+print(difference(lane.engine.few, engine, probes(lane.codec.signature, golden_rows(lane), 4096)))
+"""
 TRAINING = ("xgboost", "lightgbm", "sklearn", "pandas", "mlflow", "prefect", "optuna", "onnx", "scipy", "pip")
 
 
@@ -161,6 +186,8 @@ def synced(stage: Stage, base: str, registries: tuple[str, str]) -> Iterator[Syn
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(stage.root)
         patch.setenv("BUILDAH_ISOLATION", "chroot")
+        (stage.root.parent / "containers.conf").write_text(SETTINGS)
+        patch.setenv("CONTAINERS_CONF", str(stage.root.parent / "containers.conf"))
         first, second = registries
         towpath("image", "build", "1.0.0", "--base", base, "--builder", "buildah")
         towpath("image", "push", "1.0.0", "--to", f"{first}/team")
@@ -185,31 +212,48 @@ class Container:
         """Where it serves."""
         return f"http://127.0.0.1:{self.port}"
 
+    def said(self) -> str:
+        """What it logged."""
+        done = subprocess.run(["podman", "logs", self.name], capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
     def within(self, *command: str) -> str:
         """Run a program inside."""
         return sh("podman", "exec", self.name, *command)
 
 
-@pytest.fixture
-def container(synced: Synced) -> Iterator[Container]:
-    """Run the image by its digest: a user with a number, a read-only file system, no capability."""
+@contextmanager
+def running(image: str) -> Iterator[Container]:
+    """Run an image: a user with a number, a read-only file system, no capability."""
     port = _free_port()
-    name = sh(*RUN, *LIMITS, *NOBODY, synced.image, "--host", "127.0.0.1", "--port", str(port))
+    name = sh(*RUN, *NOBODY, image, "--host", "127.0.0.1", "--port", str(port))
     found = Container(name, port)
     try:
         ready = lambda: httpx.get(f"{found.address}/readyz", trust_env=False).status_code == 200  # noqa: E731 (one use)
-        _wait(ready, log=lambda: sh("podman", "logs", name))
+        _wait(ready, log=found.said)
         yield found
     finally:
         subprocess.run(["podman", "rm", "--force", "--time", "1", name], capture_output=True, check=False)
 
 
+@pytest.fixture
+def container(synced: Synced) -> Iterator[Container]:
+    """Run the image by its digest."""
+    with running(synced.image) as found:
+        yield found
+
+
 def test_it_answers_what_training_recorded(synced: Synced, container: Container) -> None:
     """Run by digest from the second registry, every golden request gets the answer that is on record."""
-    folder = synced.stage.registry.fetch(synced.stage.good, layout.store(synced.stage.root))
+    assert_golden(synced.stage, container)
+
+
+def assert_golden(stage: Stage, container: Container) -> None:
+    """Compare the answers to the golden requests of the good release with those on record."""
+    folder = stage.registry.fetch(stage.good, layout.store(stage.root))
     golden = Golden.model_validate_json((folder / GOLDEN).read_bytes())
     with httpx.Client(base_url=container.address, trust_env=False, timeout=20) as client:
-        assert client.get("/version").json()["release"] == synced.stage.good.id
+        assert client.get("/version").json()["release"] == stage.good.id
         for case in golden.cases:
             answer = client.post("/v1/predict", json={"rows": list(case.rows)})
             assert answer.status_code == 200, answer.text
@@ -282,6 +326,45 @@ def _answer(call: socket.socket) -> bytes:
             if b"]" in found and found.rstrip().endswith(b"}"):
                 break
     return found
+
+
+def test_a_load_test_drives_the_image_and_names_its_digest(
+    synced: Synced, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By digest, with podman, and nothing is left of it afterwards; an image that is not on record is not started."""
+    monkeypatch.chdir(synced.stage.root)
+    with pytest.raises(SystemExit) as ended:
+        app(["load", "1.0.0", "--image", synced.image, "--rounds", "5", "--paced", "0.5", "--full", "0.5", "--json"])
+    shown = capsys.readouterr()
+    assert not ended.value.code, shown.err
+    figures = LoadFigures.model_validate(json.loads(shown.out)["details"])
+    assert (figures.image, figures.code, figures.champion) == (synced.record.digest, None, None)
+    assert figures.challenger.memory_bytes
+    assert sum(turn.full.cpu_s for turn in figures.turns) > 0
+    assert sh("podman", "ps", "--all", "--quiet", "--filter", "name=towpath-load") == ""
+    with pytest.raises(SystemExit) as ended:
+        app(["load", "1.0.0", "--image", synced.image.replace(synced.record.digest, digest_of("another"))])
+    assert ended.value.code == NotFoundError.exit_code
+
+
+def test_podman_builds_an_image_whose_many_rows_xgboost_may_answer(
+    synced: Synced, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second builder makes an image that serves; the native engine is in it, and answers as the first does."""
+    monkeypatch.chdir(synced.stage.root)
+    folder = layout.state(synced.stage.root, "images", synced.stage.good.short_id)
+    with synced.stage.branch("many", "bento/service.py", 'service = model_server(name="canal")', MANY):
+        towpath("image", "build", "1.0.0", "--base", base, "--builder", "podman")
+    sh("skopeo", "copy", "--quiet", f"oci:{folder / 'oci'}", f"containers-storage:{NATIVE}")
+    with running(NATIVE) as container:
+        assert_golden(synced.stage, container)
+        container.within("/opt/towpath/bin/python", "-m", "towpath_bento.image.installed", "sbom.cdx.json")
+        assert container.within("/opt/towpath/bin/python", "-c", APART) == "None"
+        _wait(
+            lambda: any(words in container.said() for words in ("few and many rows of", "rows on,")), log=container.said
+        )
+        assert "cannot answer many rows" not in container.said()
+    sh("podman", "rmi", "--force", NATIVE)
 
 
 def test_the_same_input_gives_the_same_image(synced: Synced, base: str, monkeypatch: pytest.MonkeyPatch) -> None:

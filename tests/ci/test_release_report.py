@@ -8,11 +8,15 @@ import pytest
 
 from towpath_ci.drills.barges import barges
 from towpath_ci.drills.stage import Stage
+from towpath_ci.drills.unloaded_image import load_evidence
 from towpath_ci.main import app
 from towpath_ci.release_report import card_pictures
 from towpath_flows import stages
+from towpath_flows.cards import renew_card
+from towpath_gitops.delivery.registry import CARD_PATH
 from towpath_gitops.errors import NotFoundError
 from towpath_gitops.records.artifact import CARD_HTML
+from towpath_gitops.records.base import digest_of, short
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +120,22 @@ def test_what_is_no_page_is_a_release(trained: Stage, monkeypatch: pytest.Monkey
     monkeypatch.chdir(trained.root)
     assert _ran("9.9.9") == NotFoundError.exit_code
     assert _ran("--help") == 0
+
+
+def test_a_load_test_renews_the_published_card(trained: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells of the load and the image that bore it, once, beside what it told before; so does the report."""
+    release, image = trained.registry.find("canal", "2"), digest_of("image")
+    folder = trained.registry.fetch(release, trained.root / ".towpath" / "store")
+    trained.registry.publish_evidence(release, load_evidence(trained, release, image))
+    for _ in range(2):
+        renew_card(trained.registry, release, folder)
+    run = trained.registry.client.get_model_version("canal", "2").run_id
+    card = Path(trained.registry.client.download_artifacts(run, f"{CARD_PATH}/{CARD_HTML}")).read_text()
+    titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", card)
+    assert titles[-5:] == ["Which release", "Gates of the day", "Environmental cost", "Under load", "Version history"]
+    assert titles.count("Under load") == 1
+    monkeypatch.chdir(trained.root)
+    assert _ran("2", "--output", str(tmp_path)) == 0
+    for text in (card, next(tmp_path.glob("*.html")).read_text()):
+        assert f"The challenger served from its image {short(image)}, started by digest." in text
+        assert "<td>p99 ≤ 10000 ms</td>" in text

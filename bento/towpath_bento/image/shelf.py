@@ -62,7 +62,7 @@ def look(repository: str, digest: str) -> Described:
     manifest = _manifest(place)
     if manifest is None:
         raise NotFoundError(f"{repository} does not hold the image {digest}", hint="towpath image push, or sync")
-    return described(manifest, _skopeo("inspect", "--raw", "--config", *_tls(place), f"docker://{place}"), digest)
+    return described(manifest, _skopeo("inspect", "--raw", "--config", *tls(place), f"docker://{place}"), digest)
 
 
 def copy_layout(layout: Path, repository: str, tag: str) -> None:
@@ -80,24 +80,25 @@ def copy_image(source: str, digest: str, repository: str, tag: str) -> None:
     Raises:
         UnavailableError, DeliveryError: as `digest_of_tag`.
     """
-    _copy(f"docker://{source}@{digest}", repository, tag, *_tls(source, "src-"))
+    _copy(f"docker://{source}@{digest}", repository, tag, *tls(source, "src-"))
 
 
 def _copy(source: str, repository: str, tag: str, *flags: str) -> None:
     target = f"docker://{repository}:{tag}"
     _skopeo(
-        "copy", "--quiet", "--preserve-digests", "--retry-times=2", *flags, *_tls(repository, "dest-"), source, target
+        "copy", "--quiet", "--preserve-digests", "--retry-times=2", *flags, *tls(repository, "dest-"), source, target
     )
 
 
 def _manifest(place: str) -> bytes | None:
     try:
-        return _skopeo("inspect", "--raw", *_tls(place), f"docker://{place}")
+        return _skopeo("inspect", "--raw", *tls(place), f"docker://{place}")
     except NotFoundError:
         return None
 
 
-def _tls(place: str, side: str = "") -> tuple[str, ...]:
+def tls(place: str, side: str = "") -> tuple[str, ...]:
+    """Return the option by which skopeo and podman ask a registry on this machine without a certificate."""
     return (f"--{side}tls-verify=false",) if _LOOPBACK.match(place) else ()
 
 

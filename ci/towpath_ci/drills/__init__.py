@@ -92,6 +92,7 @@ from towpath_ci.drills.unfit_data import (
 from towpath_ci.drills.unfollowed_main import EmptiedMain, LinkedEnvironment, RewrittenHistory, StaleLeader
 from towpath_ci.drills.uninvited_hotfix import UninvitedHotfix
 from towpath_ci.drills.unknown_environment import UnknownEnvironment
+from towpath_ci.drills.unloaded_image import UnloadedImage
 from towpath_ci.drills.unproven_caller import ExpiredToken, TokenForAnother, UnsignedToken
 from towpath_ci.drills.unsafe_rollback import UnsafeRollback
 from towpath_ci.drills.unsigned_release import UnsignedRelease
@@ -181,6 +182,7 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     WeakerModel,
     SluggishRelease,
     ForgedLoadRecord,
+    UnloadedImage,
     TooManyCallers,
     StackedBodies,
     UnservedRelease,

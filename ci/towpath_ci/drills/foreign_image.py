@@ -22,18 +22,18 @@ class ForeignImage(Drill):
 
     def good(self, stage: Stage) -> Sequence[Refusal]:
         """Propose the release in the image on record, as another registry holds it after a sync."""
-        record = _recorded(stage, stage.good)
-        return _reviewed(stage, f"mirror.{PLACE}@{record.digest}")
+        record = recorded(stage, stage.good)
+        return reviewed(stage, stage.good, f"mirror.{PLACE}@{record.digest}")
 
     def bad(self, stage: Stage) -> Sequence[Refusal]:
         """Propose it in another."""
-        _recorded(stage, stage.good)
-        return _reviewed(stage, f"{PLACE}@{digest_bytes(b'somebody else built it')}")
+        recorded(stage, stage.good)
+        return reviewed(stage, stage.good, f"{PLACE}@{digest_bytes(b'somebody else built it')}")
 
 
-def _recorded(stage: Stage, release: Release) -> ImageRecord:
-    """Let the registry hold the record of an image, as a push leaves it."""
-    digest = digest_bytes(b"the image that was built")
+def recorded(stage: Stage, release: Release, content: bytes = b"the image that was built") -> ImageRecord:
+    """Let the registry hold the record of an image with some content, as a push leaves it."""
+    digest = digest_bytes(content)
     record = ImageRecord(
         release=release.id,
         artifact=release.artifact,
@@ -51,10 +51,10 @@ def _recorded(stage: Stage, release: Release) -> ImageRecord:
     return record
 
 
-def _reviewed(stage: Stage, image: str) -> Sequence[Refusal]:
-    """Propose the good release in an image, let the owner approve in good faith, and return who still objects."""
+def reviewed(stage: Stage, release: Release, image: str) -> Sequence[Refusal]:
+    """Propose a release in an image, let the owner approve in good faith, and return who still objects."""
     with stage.saying(layout.POLICY, "name: staging\n", "name: staging\n    image: required\n"):
-        pull = propose_promotion(stage.desk(), environment=STAGING, release=stage.good, reason="a drill", image=image)
+        pull = propose_promotion(stage.desk(), environment=STAGING, release=release, reason="a drill", image=image)
         with stage.closing(pull):
             stage.approve(pull)
             return stage.review(pull)

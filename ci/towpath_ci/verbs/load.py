@@ -36,6 +36,14 @@ Journal = Annotated[
         "--journal", exists=True, file_okay=False, help="Folder of Parquet files to send instead of the sample."
     ),
 ]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        metavar="IMAGE",
+        help="Drive it in this image of it, by digest, with podman: registry/name@sha256:…, or newest.",
+    ),
+]
 
 
 @app.command(epilog="Example: towpath load latest --rounds 20")
@@ -47,12 +55,15 @@ def load(  # noqa: PLR0913 (options of the command line, always named)
     full: Full = None,
     shape: ShapeName = None,
     journal: Journal = None,
+    image: Image = None,
     as_json: AsJson = False,
 ) -> None:
     """Drive a release and today's champion side by side; judge latency and throughput.
 
     Both serve on this machine, the champion twice: what differs between its two runs is the noise. They take turns in
-    rounds. Exits with 7 when a gate fails, or needs more rounds. The evidence is published either way.
+    rounds. With --image the release serves from its image, and so does the champion, if main declares one of it; the
+    evidence then names both digests. Exits with 7 when a gate fails, or needs more rounds. The evidence is published
+    either way.
     """
     from towpath_flows.load import LoadTest, report_folder  # noqa: PLC0415 (imports pandas and the engines)
     from towpath_flows.project import Project  # noqa: PLC0415 (as above)
@@ -64,7 +75,7 @@ def load(  # noqa: PLR0913 (options of the command line, always named)
     with Progress("Load") as progress:
         progress.step("Starting the services")
         found = workspace.find(release)
-        test = LoadTest(project, found, how, journal)
+        test = LoadTest(project, found, how, journal, image)
         evidence = test.run(lambda number: progress.step(f"Round {number} of {how.rounds}"))
     if as_json:
         emit(evidence.plain() | {"verdict": evidence.verdict})

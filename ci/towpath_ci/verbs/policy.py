@@ -10,9 +10,9 @@ from towpath_ci.console import ago, emit, mark, next_step, plain, say, working
 from towpath_ci.lazy import verb
 from towpath_ci.options import AsJson, Selector
 from towpath_ci.workspace import Workspace
-from towpath_gitops.promotion.eligibility import Requirement, Standing
 from towpath_gitops.promotion.explanation import Explanation
 from towpath_gitops.promotion.explanation import explain as explained
+from towpath_gitops.promotion.requirement import Requirement, Standing
 from towpath_gitops.records.base import format_duration
 from towpath_gitops.records.deployment import ChangeType
 from towpath_gitops.records.policy import Environment, Freeze, Policy

@@ -7,7 +7,7 @@ an interval that few rounds make narrow by luck is widened to how far the champi
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -47,18 +47,23 @@ def limits_of(serve: ServeSpec) -> Limits:
     )
 
 
-def assess_load(
-    driven: Driven, serve: ServeSpec, champion: str | None, *, seed: int = 0, code: str | None = None
-) -> Assessment:
-    """Judge a load test by `serve`, and against the champion with the id `champion` where its rounds hold one.
+class Origin(NamedTuple):
+    """What served: digests of images, and the commit whose bento/ served those that had none."""
 
-    `code` is the commit whose service was driven.
-    """
-    figures = figures_of(driven, serve, seed=seed, code=code)
+    code: str | None = None
+    image: str | None = None  # of the challenger
+    champion_image: str | None = None
+
+
+def assess_load(
+    driven: Driven, serve: ServeSpec, champion: str | None, *, seed: int = 0, origin: Origin | None = None
+) -> Assessment:
+    """Judge a load test by `serve`, and against the champion with the id `champion` where its rounds hold one."""
+    figures = figures_of(driven, serve, seed=seed, origin=origin)
     return Assessment(Kind.LOAD, judged(figures), figures.plain(), champion if figures.champion else None)
 
 
-def figures_of(driven: Driven, serve: ServeSpec, *, seed: int = 0, code: str | None = None) -> LoadFigures:
+def figures_of(driven: Driven, serve: ServeSpec, *, seed: int = 0, origin: Origin | None = None) -> LoadFigures:
     """Return the figures of a load test; the same rounds and seed give the same."""
     first = [each.champion for each in driven.rounds if each.champion is not None]
     second = [each.twin for each in driven.rounds if each.twin is not None]
@@ -73,7 +78,7 @@ def figures_of(driven: Driven, serve: ServeSpec, *, seed: int = 0, code: str | N
         driver_share=driver_share([*challenger, *first, *second]),
         price=serve.cpu_hour,
         report=driven.report,
-        code=code,
+        **(origin or Origin())._asdict(),
     )
 
 

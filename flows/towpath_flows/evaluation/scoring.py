@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from towpath_bento.engines import Engine, open_engine
 from towpath_flows.training.features import Features, engine_columns
 from towpath_gitops import layout
-from towpath_gitops.delivery.declared import declared_at
+from towpath_gitops.delivery.declared import Declared, declared_at
 from towpath_gitops.delivery.owners_code import fetch_reviewed
 from towpath_gitops.delivery.registry import Registry
 from towpath_gitops.errors import UncleanRepositoryError
@@ -74,7 +74,13 @@ class Scorer:
 
 
 def find_champion(root: Path, model: str) -> Release | None:
-    """Return the release that main declares in the last environment of the policy; None while nothing is declared.
+    """Return the release that main declares in the last environment; None while nothing is, raising as below."""
+    declared = declared_champion(root, model)
+    return declared.release if declared else None
+
+
+def declared_champion(root: Path, model: str) -> Declared | None:
+    """Return what main declares in the last environment of the policy; None while nothing is declared.
 
     Main is the remote's, fetched now. A repository without a remote, or whose main was never pushed, has no champion:
     nothing can have been promoted.
@@ -93,5 +99,4 @@ def find_champion(root: Path, model: str) -> Release | None:
     if text is None:
         return None
     policy = parse_yaml(text, Policy, source=layout.POLICY)
-    declared = declared_at(repository, commit, policy.last.name, model)
-    return declared.release if declared else None
+    return declared_at(repository, commit, policy.last.name, model)

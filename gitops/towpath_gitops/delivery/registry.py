@@ -43,6 +43,7 @@ ARTIFACT_PATH = "model"  # run artifact path of the artifact's folder
 EVIDENCE_PATH = "evidence"
 SIGNATURE_PATH = "signature/release.sig"  # beside the artifact, whose digest it must not change
 LINEAGE_PATH = "lineage/lineage.json"
+CARD_PATH = "card"  # as it is published: its own, timeless, is in the artifact
 IMAGES_PATH = "images"  # one record for each image that carries the release
 CHAMPION = "champion"  # alias of what the last environment runs
 
@@ -190,6 +191,12 @@ class Registry:
         run = self._version(release).run_id
         with self._asking("Writing a report to"):
             self.client.log_text(run, page.decode(), f"{EVIDENCE_PATH}/{kind}.html")
+
+    def publish_card(self, release: Release, name: str, text: str) -> None:
+        """Keep the file `name` of the release's card; a later one replaces the earlier."""
+        run = self._version(release).run_id
+        with self._asking("Writing the card to"):
+            self.client.log_text(run, text, f"{CARD_PATH}/{name}")
 
     def metrics(self, release: Release) -> dict[str, float]:
         """Return what the training of a release logged: `test_<metric>` with `_low` and `_high`, and its cost."""

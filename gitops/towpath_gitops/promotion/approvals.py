@@ -7,9 +7,9 @@ from towpath_gitops.forges.base import Approval, Pull
 from towpath_gitops.promotion import declared
 from towpath_gitops.promotion.codeowners import owners_of
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.judgement import approvals_needed
 from towpath_gitops.promotion.proposed import Proposed
+from towpath_gitops.promotion.requirement import Reason
 
 
 @dataclass(frozen=True)

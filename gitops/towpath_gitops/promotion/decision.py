@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, NonNegativeInt
 
-from towpath_gitops.promotion.eligibility import Reason
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.base import ApiVersion, Commit, Digest, Image, Line, Name, Record, short
 from towpath_gitops.records.deployment import ChangeType, Experiment, PinnedRelease
 from towpath_gitops.records.evidence import Kind, Verdict

@@ -8,14 +8,12 @@ that are met in what `towpath policy explain` prints.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, Field
-
 from towpath_gitops.promotion.freezes import frozen, thaw
-from towpath_gitops.records.base import Name, Record, format_duration, short
+from towpath_gitops.promotion.requirement import Reason, Requirement, Standing, met, missing
+from towpath_gitops.records.base import format_duration, short
 from towpath_gitops.records.deployment import ChangeType, Deployment
 from towpath_gitops.records.evidence import ONE_GRAPH, OWN_CODE, Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.image import ImageRecord, carries, digest_in
@@ -26,48 +24,6 @@ from towpath_gitops.records.release import Release
 # Clocks of two machines may differ by this much before evidence counts as dated in the future.
 CLOCK_SKEW: Final = timedelta(minutes=1)
 _PATIENCE: Final = 5  # waits in a row, such as a freeze that begins while a release still soaks
-
-
-class Reason(Record):
-    """Why not: the rule that objects, what is wrong, and what would mend it."""
-
-    rule: Name
-    what: str
-    mend: str = Field(default="", description="what would make the rule agree; empty when nothing would")
-
-    def __str__(self) -> str:
-        """Say what is wrong, and then what would mend it."""
-        return f"{self.what.rstrip('.')}. {self.mend}".rstrip()
-
-
-class Standing(StrEnum):
-    """Whether a requirement is met; `waiting` when it is not, but time alone will meet it."""
-
-    MET = "met"
-    MISSING = "missing"
-    WAITING = "waiting"
-
-
-class Requirement(Reason):
-    """One line of what is asked of a change, and how it stands."""
-
-    standing: Standing
-    at: AwareDatetime | None = Field(default=None, description="when time alone will have met what is waiting")
-
-    @property
-    def reason(self) -> Reason:
-        """What it says against the change, when it is not met."""
-        return Reason(rule=self.rule, what=self.what, mend=self.mend)
-
-
-def met(rule: str, what: str) -> Requirement:
-    """Return a requirement that is met."""
-    return Requirement(rule=rule, what=what, standing=Standing.MET)
-
-
-def missing(rule: str, what: str, mend: str = "") -> Requirement:
-    """Return a requirement that is not met until somebody does something."""
-    return Requirement(rule=rule, what=what, mend=mend, standing=Standing.MISSING)
 
 
 @dataclass(frozen=True)
@@ -234,6 +190,34 @@ def _image(case: Case) -> Iterator[Requirement]:
         yield missing("image", what, make)
 
 
+def _load_image(case: Case) -> Iterator[Requirement]:
+    """Ask that load evidence is of the image that would carry the release; without one only where images are optional.
+
+    Where the target serves without images, evidence that was measured without says what callers will notice.
+    """
+    evidence = case.evidence.get(Kind.LOAD)
+    if case.demands is None or Kind.LOAD not in case.demands.evidence or case.image is None or evidence is None:
+        return
+    wanted, measured = digest_in(case.image), evidence.details.get("image")
+    if measured == wanted:
+        yield met("load_image", f"It bore the load in the image that is named, {short(wanted)}")
+    elif measured is not None or case.demands.image == "required":
+        where = f"in the image {short(str(measured))}" if measured else "without an image"
+        yield missing(
+            "load_image",
+            f"It bore the load {where}, but the change names {short(wanted)}",
+            f"Drive that one: {again(Kind.LOAD)} --image {case.image}.",
+        )
+
+
+def _reloaded(case: Case) -> Iterator[Requirement]:
+    """Ask load evidence of the other image alone: the model is the same, what is around it may be slower."""
+    lifetime = case.demands.evidence.get(Kind.LOAD) if case.demands else None
+    if case.demands is not None and case.demands.image == "required" and lifetime is not None:
+        yield from _evidence_of(case, Kind.LOAD, lifetime)
+    yield from _load_image(case)
+
+
 def _native(case: Case) -> Iterator[Requirement]:
     """Ask for one graph where the policy does; and code that runs where the release serves must be part of main."""
     policy = case.demands.native if case.demands else "allow"
@@ -270,21 +254,25 @@ def _beside(case: Case) -> Iterator[Requirement]:
 
 def _evidence(case: Case) -> Iterator[Requirement]:
     for kind, lifetime in (case.demands.evidence if case.demands else {}).items():
-        evidence = case.evidence.get(kind)
-        if evidence is None:
-            mend = f"Missing evidence is never a pass: {again(kind)}."
-            yield missing("evidence_missing", f"There is no {kind} evidence for {case.release}", mend)
-            continue
-        faults = [
-            *_bound(case, kind, evidence),
-            *_consistent(kind, evidence),
-            *_green(kind, evidence),
-            *_fresh(case, kind, evidence, lifetime),
-        ]
-        yield from faults
-        if not faults:
-            until = evidence.created + lifetime
-            yield met("evidence", f"The {kind} evidence is green, and good until {_moment(until)}")
+        yield from _evidence_of(case, kind, lifetime)
+
+
+def _evidence_of(case: Case, kind: Kind, lifetime: timedelta) -> Iterator[Requirement]:
+    evidence = case.evidence.get(kind)
+    if evidence is None:
+        mend = f"Missing evidence is never a pass: {again(kind)}."
+        yield missing("evidence_missing", f"There is no {kind} evidence for {case.release}", mend)
+        return
+    faults = [
+        *_bound(case, kind, evidence),
+        *_consistent(kind, evidence),
+        *_green(kind, evidence),
+        *_fresh(case, kind, evidence, lifetime),
+    ]
+    yield from faults
+    if not faults:
+        until = evidence.created + lifetime
+        yield met("evidence", f"The {kind} evidence is green, and good until {_moment(until)}")
 
 
 def _bound(case: Case, kind: Kind, evidence: Evidence) -> Iterator[Requirement]:
@@ -408,13 +396,14 @@ def _soak(case: Case, before: str, soak: timedelta, since: datetime) -> Iterator
 
 
 _EVIDENCE: Final[tuple[Rule, ...]] = (_blocked, _evidence, _champion, _native)
+_IMAGE: Final[tuple[Rule, ...]] = (_image, _load_image)
 
 # What is asked of each type of change. Those that are not listed lead back: they ask for nothing that takes time.
 RULES: Final[Mapping[ChangeType, tuple[Rule, ...]]] = {
-    ChangeType.PROMOTE: (_known, _new, _swap, _freeze, *_EVIDENCE, _image, _upstream),
-    ChangeType.HOTFIX: (_known, _new, _swap, _lane, *_EVIDENCE, _image),
+    ChangeType.PROMOTE: (_known, _new, _swap, _freeze, *_EVIDENCE, *_IMAGE, _upstream),
+    ChangeType.HOTFIX: (_known, _new, _swap, _lane, *_EVIDENCE, *_IMAGE),
     ChangeType.EXPERIMENT: (_known, _beside, _swap, _freeze, *_EVIDENCE, _upstream),
-    ChangeType.REPACKAGE: (_known, _swap, _freeze, _blocked, _image),
+    ChangeType.REPACKAGE: (_known, _swap, _freeze, _blocked, _image, _reloaded),
 }
 
 

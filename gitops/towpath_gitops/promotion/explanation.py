@@ -16,16 +16,9 @@ from towpath_gitops.promotion.approvals import owners
 from towpath_gitops.promotion.branches import Place, place_of
 from towpath_gitops.promotion.change import Lane
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import (
-    Case,
-    Requirement,
-    Standing,
-    eligible_from,
-    met,
-    missing,
-    requirements,
-)
+from towpath_gitops.promotion.eligibility import Case, eligible_from, requirements
 from towpath_gitops.promotion.judgement import approvals_needed, case_of
+from towpath_gitops.promotion.requirement import Requirement, Standing, met, missing
 from towpath_gitops.promotion.rivals import ahead
 from towpath_gitops.promotion.signatures import signature_at, unsigned
 from towpath_gitops.promotion.wording import count

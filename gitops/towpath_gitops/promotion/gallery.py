@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from towpath_gitops import layout
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.pictures import PICTURES, draw
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.evidence import Evidence, Kind
 from towpath_gitops.records.release import Release
 from towpath_gitops.repository import Repository

@@ -8,9 +8,9 @@ from towpath_gitops.promotion import declared, gallery
 from towpath_gitops.promotion.decision import Link, Named, Picture, Step, Upstream, WayBack
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.draft import Draft
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.inputs import Inputs
 from towpath_gitops.promotion.pictures import draw, says
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.promotion.safety import unsafe
 from towpath_gitops.records.base import format_duration, short
 from towpath_gitops.records.deployment import ChangeType

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from towpath_gitops.errors import InvalidFileError, RefusedError
 from towpath_gitops.promotion.decision import Link, Picture, Step, Upstream, WayBack
-from towpath_gitops.promotion.eligibility import Reason, again
+from towpath_gitops.promotion.eligibility import again
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.base import Record
 from towpath_gitops.records.evidence import Evidence, Kind
 from towpath_gitops.records.figures import BehaviourFigures, ComparisonFigures, DataFigures, EvaluationFigures, read

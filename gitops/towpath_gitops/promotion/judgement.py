@@ -1,14 +1,15 @@
 """Why a change may not be made as things stand: the same question for whoever proposes it and whoever reviews it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from towpath_gitops.promotion import declared
 from towpath_gitops.promotion.change import Lane, subject
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import Case, Reason, Standing, Upstream, eligible, swap
+from towpath_gitops.promotion.eligibility import Case, Upstream, eligible, swap
+from towpath_gitops.promotion.requirement import Reason, Standing
 from towpath_gitops.promotion.safety import incompatible, unsafe
 from towpath_gitops.records.deployment import ChangeType, Deployment
 from towpath_gitops.records.evidence import Evidence, Kind
@@ -135,6 +136,12 @@ def _forward(docket: Docket) -> Iterable[Reason]:
     )
 
 
+def _repackage(docket: Docket) -> Iterable[Reason]:
+    """The registry's own evidence counts: a change of the image alone brings none, and main's is of another image."""
+    recorded = docket.desk.store.evidence(docket.release)
+    return _forward(replace(docket, evidence={**docket.evidence, **recorded}))
+
+
 def _back(docket: Docket) -> Iterable[Reason]:
     return (*_swapped(docket), *unsafe(docket.desk, docket.before, docket.release))
 
@@ -154,7 +161,7 @@ def _experiment(docket: Docket) -> Iterable[Reason]:
 _JUDGES: Final[Mapping[ChangeType, Callable[[Docket], Iterable[Reason]]]] = {
     ChangeType.PROMOTE: _forward,
     ChangeType.HOTFIX: _forward,
-    ChangeType.REPACKAGE: _forward,
+    ChangeType.REPACKAGE: _repackage,
     ChangeType.EXPERIMENT: _experiment,
     ChangeType.ROLLBACK: _back,
     ChangeType.HOLD: _swapped,

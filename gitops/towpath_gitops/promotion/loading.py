@@ -1,9 +1,10 @@
 """What a load test found, as sentences and a table of the decision document."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from towpath_gitops.promotion import wording
+from towpath_gitops.records.base import short
 from towpath_gitops.records.figures import Measured
 from towpath_gitops.records.load import Against, LoadSummary, Served
 
@@ -24,14 +25,26 @@ def setting(found: LoadSummary) -> str:
         f"In each of {wording.count(how.rounds, 'round')}, in changing order: {paced}, then {full}.",
         f"Requests came from {sent.source}: {rows}, {wording.percent(sent.missing)} of the values missing.",
     ]
-    if found.code is not None:
-        sentences.append(f"The service's code was that of commit {found.code[:12]}.")
+    sentences += _origin(found)
     if found.champion is None:
         sentences.append("There was no champion to compare it with: only what `serve` promises was judged.")
     if found.driver_share > _BUSY:
         share = wording.percent(found.driver_share)
         sentences.append(f"The driver took {share} of a processor: services may bear more than was measured.")
     return " ".join(sentences)
+
+
+def _origin(found: LoadSummary) -> Iterator[str]:
+    """Say from what the services ran."""
+    images = {"challenger": found.image, "champion": found.champion_image}
+    for who, image in images.items():
+        if image is not None:
+            yield f"The {who} served from its image {short(image)}, started by digest."
+    if found.image is not None and found.champion is not None and found.champion_image is None:
+        yield "Main declares no image of the champion: it served without one, so that the two differ in this as well."
+    if found.code is not None:
+        where = "Without an image, the" if found.image else "The"
+        yield f"{where} service's code was that of commit {found.code[:12]}."
 
 
 def loads(found: LoadSummary) -> list[list[str]]:

@@ -11,7 +11,7 @@ from towpath_gitops.forges.base import Pull, State
 from towpath_gitops.promotion import declared
 from towpath_gitops.promotion.change import Lane, brings, lane, subject
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import Reason
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.deployment import Change, Deployment, parse_deployment
 from towpath_gitops.records.evidence import Evidence, Kind
 from towpath_gitops.records.release import Release

@@ -15,9 +15,9 @@ from towpath_gitops.promotion.deciding import decide
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.document import markdown
 from towpath_gitops.promotion.draft import Draft
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.gathering import gather
 from towpath_gitops.promotion.judgement import approvals_needed, objections
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.promotion.rivals import supersede
 from towpath_gitops.promotion.signatures import signature_at, unsigned
 from towpath_gitops.records.deployment import ChangeType, edited

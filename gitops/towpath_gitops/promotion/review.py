@@ -16,9 +16,9 @@ from towpath_gitops.errors import ConflictError, InvalidFileError, NotFoundError
 from towpath_gitops.forges.base import Pull, State
 from towpath_gitops.promotion import approvals, declared, gallery
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.judgement import objections
 from towpath_gitops.promotion.proposed import Proposed, UnfitError, read
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.promotion.rivals import close_stale, rivals
 from towpath_gitops.promotion.shape import misshapen
 from towpath_gitops.promotion.signatures import signature_at, unsigned

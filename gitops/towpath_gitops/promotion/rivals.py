@@ -11,8 +11,8 @@ from towpath_gitops.forges.base import Pull, State
 from towpath_gitops.promotion.branches import Place, place_of
 from towpath_gitops.promotion.change import Lane
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.proposed import Proposed
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.deployment import ChangeType
 
 # Which open proposals a new one of a type closes: those whose place it takes.

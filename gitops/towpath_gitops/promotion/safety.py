@@ -9,7 +9,7 @@ from towpath_gitops import layout
 from towpath_gitops.errors import DigestMismatchError, InvalidFileError, NotFoundError, RefusedError, UnavailableError
 from towpath_gitops.promotion import declared
 from towpath_gitops.promotion.desk import Desk
-from towpath_gitops.promotion.eligibility import Reason
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.artifact import SIGNATURE
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.evidence import Verdict

@@ -6,8 +6,8 @@ from typing import Final
 
 from towpath_gitops import layout
 from towpath_gitops.promotion import gallery
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.proposed import Proposed
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.base import short
 from towpath_gitops.records.deployment import PROMOTABLE, ChangeType
 from towpath_gitops.records.evidence import Kind, bundle_digest

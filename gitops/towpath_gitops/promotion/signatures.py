@@ -10,7 +10,7 @@ from typing import Final
 
 from towpath_gitops import layout
 from towpath_gitops.errors import InvalidFileError, SignatureError
-from towpath_gitops.promotion.eligibility import Reason
+from towpath_gitops.promotion.requirement import Reason
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.parsing import parse_yaml
 from towpath_gitops.records.policy import KeylessSigning, KeySigning, Policy, Signing

@@ -150,7 +150,17 @@ class LoadSummary(Record):
     code: Commit | None = Field(
         default=None,
         exclude_if=lambda value: value is None,  # records made before the field existed keep their bytes
-        description="commit whose bento/ served all of them; null when it was not noted",
+        description="commit whose bento/ served those without an image; null when it was not noted, or there were none",
+    )
+    image: Digest | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,  # as above
+        description="digest of the image in which the challenger served; null when it served without one",
+    )
+    champion_image: Digest | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,  # as above
+        description="digest of the image in which the champion served; null when it served without one",
     )
 
 
@@ -230,6 +240,8 @@ def _contradictions(figures: LoadFigures) -> Iterator[str]:
     if figures.setting.rounds != len(figures.rounds):
         yield f"it is said to have {figures.setting.rounds} rounds, and has {len(figures.rounds)}"
         return
+    if figures.champion_image is not None and figures.champion is None:
+        yield "it names the image of a champion, and there is none"
     paired = [each.champion is not None for each in figures.rounds]
     if any(paired) != all(paired) or any(paired) != (figures.champion is not None):
         yield "the champion is in all rounds and in the summary, or in none"

@@ -12,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
+from pydantic import ValidationError
 
 from towpath_gitops.errors import RefusedError
 from towpath_gitops.promotion import change
 from towpath_gitops.promotion.deciding import MOST_STEPS, decide, differences
 from towpath_gitops.promotion.decision import Decision, Link, Named, Picture, Step, Upstream, WayBack
 from towpath_gitops.promotion.document import markdown
-from towpath_gitops.promotion.eligibility import Reason
 from towpath_gitops.promotion.inputs import Inputs
 from towpath_gitops.promotion.loading import loads, setting
-from towpath_gitops.records.base import digest_of
+from towpath_gitops.promotion.requirement import Reason
+from towpath_gitops.records.base import digest_of, short
 from towpath_gitops.records.deployment import Deployment
 from towpath_gitops.records.evidence import Evidence, Finding, Kind, Verdict
 from towpath_gitops.records.figures import ComparisonFigures
@@ -159,6 +160,21 @@ def test_a_load_test_is_shown_with_intervals_noise_and_cost(compared: Comparison
     alone = loaded.summary.model_copy(update={"champion": None, "against": ()})
     assert "There was no champion to compare it with" in setting(alone)
     assert [row[1] for row in loads(alone)] == [""] * len(loads(alone))
+
+
+def test_a_load_test_names_the_images_that_were_driven(loaded: LoadFigures) -> None:
+    """By the beginnings of their digests; and it says when only one of the two was in one."""
+    new, old = digest_of("new"), digest_of("old")
+    both = loaded.summary.model_copy(update={"image": new, "champion_image": old, "code": None})
+    for who, image in (("challenger", new), ("champion", old)):
+        assert f"The {who} served from its image {short(image)}, started by digest." in setting(both)
+    assert "commit" not in setting(both)
+    one = both.model_copy(update={"champion_image": None, "code": "c" * 40})
+    assert "Main declares no image of the champion" in setting(one)
+    assert "Without an image, the service's code was that of commit cccccccccccc." in setting(one)
+    alone = {"champion": None, "against": (), "champion_image": old}
+    with pytest.raises(ValidationError, match="names the image of a champion, and there is none"):
+        LoadFigures.model_validate(loaded.plain() | alone)
 
 
 def test_a_regression_says_what_counts_as_a_flip(compared: ComparisonFigures) -> None:

@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath_gitops.promotion.eligibility import (
-    RULES,
-    Case,
-    Reason,
-    Standing,
-    Upstream,
-    eligible,
-    eligible_from,
-    requirements,
-)
+from towpath_gitops.promotion.eligibility import RULES, Case, Upstream, eligible, eligible_from, requirements
+from towpath_gitops.promotion.requirement import Reason, Standing
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import Change, ChangeType, Deployment, Hold, PinnedRelease
 from towpath_gitops.records.evidence import ONE_GRAPH, OWN_CODE, Evidence, Finding, Kind, Verdict
@@ -101,12 +93,17 @@ def _record(name: str) -> ImageRecord:
     return ImageRecord.model_validate(own | numbers)
 
 
-def _imaged(image: str | None, *known: str, required: bool = False, **fields: object) -> Case:
-    """Return the sound case with an image by its name, of which those that are `known` are on record."""
+def _imaged(
+    image: str | None, *known: str, required: bool = False, driven: str | None = None, **fields: object
+) -> Case:
+    """Return the sound case with an image by its name; those `known` are on record, one was `driven` under load."""
     demand = {"image": "required" if required else "optional"}
     environments = tuple(each.model_copy(update=demand) for each in POLICY.environments)
     policy = POLICY.model_copy(update={"environments": environments})
     place = f"elsewhere.example.org/flights@{digest_of(image)}" if image else None
+    if driven:
+        details = FIGURES.plain() | {"image": digest_of(driven)}
+        fields = {"evidence": {**_case().evidence, Kind.LOAD: _evidence(Kind.LOAD, details=details)}} | fields
     return _case(policy=policy, image=place, images=tuple(map(_record, known)), **fields)
 
 
@@ -157,10 +154,23 @@ def test_the_sound_case_has_no_reason_against_it() -> None:
 
 def test_an_image_is_asked_for_where_policy_or_a_record_says_so() -> None:
     """One on record is good wherever it lies; without policy and record, images are the owner's own matter."""
-    for case in (_imaged("new", "old", "new", required=True), _imaged("any"), _imaged(None, "new")):
+    demanded = _imaged("new", "old", "new", required=True, driven="new")
+    for case in (demanded, _imaged("any"), _imaged(None, "new")):
         assert eligible(case) == ()
     lines = [line for line in requirements(_imaged("new", "new")) if line.rule == "image"]
     assert [line.standing for line in lines] == [Standing.MET]
+
+
+@pytest.mark.parametrize("change", [ChangeType.PROMOTE, ChangeType.REPACKAGE])
+def test_what_bore_the_load_is_the_image_that_is_named(change: ChangeType) -> None:
+    """Met in the same image; without one where images are optional, for there the target may serve without, too."""
+    known = ("old", "new")
+    (line,) = [
+        each for each in requirements(_imaged("new", *known, driven="new", change=change)) if "load" in each.rule
+    ]
+    assert (line.rule, line.standing) == ("load_image", Standing.MET)
+    assert eligible(_imaged("new", *known, change=change)) == ()
+    assert eligible(_imaged("new", *known, driven="new", required=True, change=change)) == ()
 
 
 def _hold(release: Release) -> Deployment:
@@ -170,9 +180,18 @@ def _hold(release: Release) -> Deployment:
 FAULTS: list[tuple[str, Callable[[], Case], str]] = [
     ("environment", lambda: _case(deployment=_deployment(environment="qa")), "no environment “qa”"),
     ("image", lambda: _imaged(None, required=True), "asks for an image"),
-    ("image", lambda: _imaged("old", required=True), "is not on record"),
+    ("image", lambda: _imaged("old", required=True, driven="old"), "is not on record"),
     ("image", lambda: _imaged("old", "new"), "which has"),
     ("image", lambda: _imaged("old", "new", change=ChangeType.REPACKAGE), "is not on record"),
+    ("load_image", lambda: _imaged("new", "new", required=True), "without an image, but"),
+    ("load_image", lambda: _imaged("new", "old", "new", driven="old"), "towpath load RELEASE --image elsewhere"),
+    ("load_image", lambda: _imaged("new", "new", required=True, change=ChangeType.REPACKAGE), "without an image"),
+    ("load_image", lambda: _imaged("new", "new", driven="old", change=ChangeType.REPACKAGE), "in the image"),
+    (
+        "evidence_missing",
+        lambda: _imaged("new", "new", required=True, change=ChangeType.REPACKAGE, evidence={}),
+        "no load evidence",
+    ),
     ("compare_and_swap", lambda: _case(replaces=None), "It replaces nothing"),
     ("compare_and_swap", lambda: _case(replaces=NEW.id), "now declares"),
     ("compare_and_swap", lambda: _case(deployment=_deployment(release=None, change=None)), "declares nothing"),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from towpath_gitops.errors import NotFoundError
-from towpath_gitops.promotion.eligibility import Standing
 from towpath_gitops.promotion.explanation import Explanation, explain
 from towpath_gitops.promotion.proposal import propose_rollback
+from towpath_gitops.promotion.requirement import Standing
 from towpath_gitops.records.evidence import Verdict
 
 
