@@ -18,6 +18,10 @@ Selector = Annotated[
     str,
     typer.Argument(metavar="RELEASE", help="Version (3), semantic version (1.2.0), id or its beginning, or latest."),
 ]
+CarriedBy = Annotated[
+    str | None,
+    typer.Option("--image", metavar="IMAGE", help="registry/name@sha256:…; by default the newest on record."),
+]
 Number = Annotated[int, typer.Argument(metavar="N", min=1, help="Number of the pull request.")]
 EnvironmentName = Annotated[str, typer.Option("--environment", "-e", metavar="NAME", help="Which environment.")]
 AnyEnvironment = Annotated[

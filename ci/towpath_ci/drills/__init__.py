@@ -35,7 +35,7 @@ from towpath_ci.drills.edited_ledger import EditedLedger
 from towpath_ci.drills.edited_picture import EditedPicture
 from towpath_ci.drills.expired_evidence import ExpiredEvidence
 from towpath_ci.drills.foreign_evidence import ForeignEvidence
-from towpath_ci.drills.foreign_image import ForeignImage
+from towpath_ci.drills.foreign_image import ForeignChallenger, ForeignImage
 from towpath_ci.drills.forged_approval import ForgedApproval
 from towpath_ci.drills.forged_evidence import ForgedEvidence
 from towpath_ci.drills.forged_load_record import ForgedLoadRecord
@@ -192,6 +192,7 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     UninvitedHotfix,
     LonelyHotfix,
     BreakingChallenger,
+    ForeignChallenger,
     SkippedSoak,
     RevokedVerification,
     UnsafeRollback,

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from towpath_ci.drills.base import Drill, Refusal
 from towpath_ci.drills.stage import STAGING, Stage
 from towpath_gitops import layout
-from towpath_gitops.promotion.proposal import propose_promotion
+from towpath_gitops.promotion.proposal import propose_experiment, propose_promotion
 from towpath_gitops.records.base import digest_bytes
 from towpath_gitops.records.image import ImageRecord
 from towpath_gitops.records.release import Release
 
 PLACE = "registry.example.org/canal"
+
+
+WANTED = "name: staging\n", "name: staging\n    image: required\n"  # the policy, and the policy that asks for images
 
 
 class ForeignImage(Drill):
@@ -29,6 +32,41 @@ class ForeignImage(Drill):
         """Propose it in another."""
         recorded(stage, stage.good)
         return reviewed(stage, stage.good, f"{PLACE}@{digest_bytes(b'somebody else built it')}")
+
+
+class ForeignChallenger(Drill):
+    """A challenger, too, answers callers only from an image on record."""
+
+    injected = (
+        "an experiment whose challenger comes in an image that nobody built of it, where the policy asks for images"
+    )
+    gate = "image"
+
+    def good(self, stage: Stage) -> Sequence[Refusal]:
+        """Try a release in the image on record."""
+        return _tried(stage, recorded(stage, stage.peer).image)
+
+    def bad(self, stage: Stage) -> Sequence[Refusal]:
+        """Try it in another."""
+        recorded(stage, stage.peer)
+        return _tried(stage, f"{PLACE}@{digest_bytes(b'somebody else built it')}")
+
+
+def _tried(stage: Stage, image: str) -> Sequence[Refusal]:
+    """Propose the peer as a challenger in an image, let the owner approve, and return who still objects."""
+    with stage.saying(layout.POLICY, *WANTED):
+        pull = propose_experiment(
+            stage.desk(),
+            environment=STAGING,
+            challenger=stage.peer,
+            mode="ab",
+            share=0.1,
+            reason="a drill",
+            image=image,
+        )
+        with stage.closing(pull):
+            stage.approve(pull)
+            return stage.review(pull)
 
 
 def recorded(stage: Stage, release: Release, content: bytes = b"the image that was built") -> ImageRecord:
@@ -53,7 +91,7 @@ def recorded(stage: Stage, release: Release, content: bytes = b"the image that w
 
 def reviewed(stage: Stage, release: Release, image: str) -> Sequence[Refusal]:
     """Propose a release in an image, let the owner approve in good faith, and return who still objects."""
-    with stage.saying(layout.POLICY, "name: staging\n", "name: staging\n    image: required\n"):
+    with stage.saying(layout.POLICY, *WANTED):
         pull = propose_promotion(stage.desk(), environment=STAGING, release=release, reason="a drill", image=image)
         with stage.closing(pull):
             stage.approve(pull)

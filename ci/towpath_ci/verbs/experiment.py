@@ -7,7 +7,7 @@ import typer
 
 from towpath_ci.console import emit, mark, next_step, plain, say, working
 from towpath_ci.lazy import verb
-from towpath_ci.options import AnyEnvironment, AsJson, EnvironmentName, GivenReason, Selector
+from towpath_ci.options import AnyEnvironment, AsJson, CarriedBy, EnvironmentName, GivenReason, Selector
 from towpath_ci.verbs.promote import present
 from towpath_ci.workspace import Workspace
 from towpath_gitops.delivery.targets import TARGETS
@@ -48,13 +48,14 @@ def experiment() -> None:
 
 
 @app.command(epilog="Example: towpath experiment start 2.1.0 -e staging --mode ab --reason 'is it better?'")
-def start(
+def start(  # noqa: PLR0913 (a verb's options)
     release: Selector,
     *,
     environment: EnvironmentName,
     mode: ModeOption,
     share: Share = 0.1,
     reason: GivenReason,
+    image: CarriedBy = None,
 ) -> None:
     """Propose that a challenger serves beside the champion.
 
@@ -70,6 +71,7 @@ def start(
             mode=mode.value,
             share=share,
             reason=reason,
+            image=image,
         )
     present(pull)
 

@@ -7,7 +7,7 @@ import typer
 from towpath_ci.console import next_step, plain, say, working
 from towpath_ci.decisions import tell_decision
 from towpath_ci.lazy import verb
-from towpath_ci.options import Selector
+from towpath_ci.options import CarriedBy, Selector
 from towpath_ci.workspace import Workspace
 from towpath_gitops.errors import RefusedError
 from towpath_gitops.forges.base import Pull
@@ -28,14 +28,8 @@ Hotfix = Annotated[
 ]
 
 
-Image = Annotated[
-    str | None,
-    typer.Option("--image", metavar="IMAGE", help="registry/name@sha256:…; by default the newest on record."),
-]
-
-
 @app.command(epilog="Example: towpath promote 2.1.0 --to staging --reason 'weekly retrain'")
-def promote(release: Selector, *, to: To, reason: Why = None, hotfix: Hotfix = False, image: Image = None) -> None:
+def promote(release: Selector, *, to: To, reason: Why = None, hotfix: Hotfix = False, image: CarriedBy = None) -> None:
     """Propose that an environment serves a release.
 
     Opens a pull request with one edited environment file, the evidence, and a document for whoever decides. Proposing

@@ -129,19 +129,28 @@ def unhold(deployment: Deployment, release: Release, reason: str) -> Deployment:
 
 
 def experiment(  # noqa: PLR0913 (who, how, how much, why and on what grounds)
-    deployment: Deployment, challenger: Release, *, mode: Mode, share: float, reason: str, evidence: str | None
+    deployment: Deployment,
+    challenger: Release,
+    *,
+    mode: Mode,
+    share: float,
+    reason: str,
+    evidence: str | None,
+    image: str | None = None,
 ) -> Deployment:
     """Return the deployment that lets `challenger` serve beside the champion, instead of any challenger before it.
 
     Raises:
         RefusedError: it is the champion, is of another model, or nothing is declared.
-        InvalidFileError: the reason is not one line, or the share is not between 0 and 1.
+        InvalidFileError: the reason is not one line, the share is not between 0 and 1, or the image is not pinned by
+            digest.
     """
     _of_model(deployment, challenger)
     if challenger.id == _declared(deployment).id:
         raise RefusedError(f"{challenger} is the champion of {deployment.environment} itself")
+    carried = _carried(challenger, image)
     try:
-        beside = Experiment(challenger=PinnedRelease.of(challenger), mode=mode, share=share)
+        beside = Experiment(challenger=carried, mode=mode, share=share)
     except ValidationError as error:
         raise InvalidFileError(f"{share} is not a share of requests", hint="Write one between 0 and 1: 0.1") from error
     change = _same(deployment, ChangeType.EXPERIMENT, reason).model_copy(update={"evidence": evidence})
@@ -187,10 +196,16 @@ def brings(after: Deployment) -> bool:
 
 def subject(before: Deployment, after: Deployment) -> Release | None:
     """Return the release that a change is about: a challenger that comes or goes, or else what is declared after it."""
+    about = pinned(before, after)
+    return about.release(after.model) if about else None
+
+
+def pinned(before: Deployment, after: Deployment) -> PinnedRelease | None:
+    """Return the release that a change is about, as it is pinned, with the image that carries it."""
     if after.change and after.change.type is ChangeType.EXPERIMENT:
         tried = after.experiment or before.experiment
-        return tried.challenger.release(after.model) if tried else None
-    return after.declared
+        return tried.challenger if tried else None
+    return after.release
 
 
 def one_line(text: str) -> str:

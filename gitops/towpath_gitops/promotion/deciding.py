@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 from towpath_gitops.promotion import headlines
+from towpath_gitops.promotion.change import pinned
 from towpath_gitops.promotion.decision import (
     Compared,
     Data,
@@ -41,7 +42,7 @@ def decide(before: Deployment, after: Deployment, known: Inputs) -> Decision:
         message = "a deployment without a release changes nothing"
         raise ValueError(message)
     require(known)
-    old, new = before.declared, known.release
+    old, new, about = before.declared, known.release, pinned(before, after)
     back = after.change.type is ChangeType.ROLLBACK
     moves = (known.brings or back) and (old is None or old.id != new.id)
     return Decision(
@@ -51,7 +52,7 @@ def decide(before: Deployment, after: Deployment, known: Inputs) -> Decision:
         title=headlines.title(before, after),
         summary=headlines.summary(before, after),
         reason=after.change.reason,
-        release=PinnedRelease.of(new, after.release.image if after.release.id == new.id else None),
+        release=PinnedRelease.of(new, about.image if about and about.id == new.id else None),
         replaces=before.release,
         evidence=after.change.evidence,
         reasons=tuple(known.reasons),

@@ -402,7 +402,7 @@ _IMAGE: Final[tuple[Rule, ...]] = (_image, _load_image)
 RULES: Final[Mapping[ChangeType, tuple[Rule, ...]]] = {
     ChangeType.PROMOTE: (_known, _new, _swap, _freeze, *_EVIDENCE, *_IMAGE, _upstream),
     ChangeType.HOTFIX: (_known, _new, _swap, _lane, *_EVIDENCE, *_IMAGE),
-    ChangeType.EXPERIMENT: (_known, _beside, _swap, _freeze, *_EVIDENCE, _upstream),
+    ChangeType.EXPERIMENT: (_known, _beside, _swap, _freeze, *_EVIDENCE, *_IMAGE, _upstream),
     ChangeType.REPACKAGE: (_known, _swap, _freeze, _blocked, _image, _reloaded),
 }
 

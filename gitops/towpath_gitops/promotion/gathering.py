@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from towpath_gitops import layout
 from towpath_gitops.errors import NotFoundError, UnavailableError
 from towpath_gitops.promotion import declared, gallery
+from towpath_gitops.promotion.change import pinned
 from towpath_gitops.promotion.decision import Link, Named, Picture, Step, Upstream, WayBack
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.draft import Draft
@@ -89,11 +90,11 @@ def _line(message: str) -> str:
 
 def _image(desk: Desk, draft: Draft) -> ImageRecord | None:
     """Return the record of the image that the change names for its release; the registry is asked only then."""
-    pinned = draft.after.release
-    if pinned is None or pinned.image is None or pinned.id != draft.release.id:
+    about = pinned(draft.before, draft.after)
+    if about is None or about.image is None or about.id != draft.release.id:
         return None
     try:
-        return carries(desk.store.images(draft.release), pinned.image)
+        return carries(desk.store.images(draft.release), about.image)
     except (NotFoundError, UnavailableError):
         if draft.brings:
             raise

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from towpath_gitops.promotion import declared
-from towpath_gitops.promotion.change import Lane, subject
+from towpath_gitops.promotion.change import Lane, pinned, subject
 from towpath_gitops.promotion.desk import Desk
 from towpath_gitops.promotion.eligibility import Case, Upstream, eligible, swap
 from towpath_gitops.promotion.requirement import Reason, Standing
@@ -40,8 +40,8 @@ class Docket:
     @property
     def image(self) -> str | None:
         """The image that would carry it; None where there is none."""
-        pinned = self.after.release
-        return pinned.image if pinned and pinned.id == self.release.id else None
+        about = pinned(self.before, self.after)
+        return about.image if about else None
 
     @property
     def replaces(self) -> str | None:

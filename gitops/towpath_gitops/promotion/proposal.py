@@ -125,20 +125,26 @@ def propose_experiment(  # noqa: PLR0913 (as above)
     mode: Mode,
     share: float,
     reason: str,
+    image: str | None = None,
     now: datetime | None = None,
 ) -> Pull:
     """Propose that `challenger` serves beside the champion of `environment`, with the evidence for it.
 
+    The image that carries it is chosen as by `propose_promotion`.
+
     Raises:
         NotFoundError: the environment is unknown.
         RefusedError: nothing is declared there, or the challenger is.
-        InvalidFileError: the share is not between 0 and 1.
+        InvalidFileError: the share is not between 0 and 1, or the image is not pinned by digest.
         ConflictError, UnavailableError: as `propose_promotion`.
     """
     table = _Table.of(desk, environment, challenger.model, now)
     evidence = table.evidence(challenger)
     bundle = bundle_digest(evidence.values())
-    after = change.experiment(table.before, challenger, mode=mode, share=share, reason=reason, evidence=bundle)
+    carried = image or newest(desk.store.images(challenger))
+    after = change.experiment(
+        table.before, challenger, mode=mode, share=share, reason=reason, evidence=bundle, image=carried
+    )
     return table.propose(after, challenger, evidence, table.signature(challenger))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from towpath_gitops import layout
 from towpath_gitops.errors import InvalidFileError
-from towpath_gitops.promotion.proposal import propose_rollback
+from towpath_gitops.promotion.proposal import propose_experiment, propose_rollback
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import parse_deployment
 from towpath_gitops.records.image import ImageRecord
@@ -76,3 +76,23 @@ def test_the_way_back_leads_to_the_image_that_served(world: Any) -> None:
         world.desk(), environment="staging", model="flights", reason="worse", to=first, now=world.now
     )
     assert _image(world, pull.head) == record.image
+
+
+def test_a_challenger_names_its_image_and_is_held_to_it(world: Any) -> None:
+    """The newest on record by itself; a foreign one is refused, a tag not even proposed."""
+    first, second = world.register(1), world.register(2)
+    world.merge(world.promote(first))
+    record = _record(world, second, "challenger")
+    trial = {"environment": "staging", "mode": "ab", "share": 0.1, "reason": "better?", "now": world.now}
+    foreign = f"registry.example.org/flights@{digest_of('foreign')}"
+    refused = propose_experiment(world.desk(), challenger=second, image=foreign, **trial)
+    assert "image" in world.rules(refused)
+    with pytest.raises(InvalidFileError, match="pinned by digest"):
+        propose_experiment(world.desk(), challenger=second, image="registry.example.org/flights:latest", **trial)
+    pull = propose_experiment(world.desk(), challenger=second, **trial)
+    declared = parse_deployment(world.ada.read(pull.head, FILE), source=FILE).experiment
+    assert declared is not None
+    assert declared.challenger.image == record.image
+    for shown in (record.image, record.sbom, "oar==1.0"):
+        assert shown in pull.body
+    assert "image" not in world.rules(pull)
