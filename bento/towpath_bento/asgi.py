@@ -120,7 +120,7 @@ async def reply_early(receive: Receive, send: Send, answer: Answer, request: str
     caller would see a broken pipe in place of the answer.
     """
     await reply(send, answer, request, more=True)
-    with contextlib.suppress(TimeoutError, ClientGoneError):
+    with contextlib.suppress(TimeoutError, ClientGoneError, asyncio.CancelledError):  # the last: the service ends
         async with asyncio.timeout(_DRAIN_S):
             more = True
             while more:

@@ -5,11 +5,13 @@ even where nothing is traced) would cost more than a prediction. Its middlewares
 start and the end of the process; no HTTP request comes to them.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import bentoml
 
+from towpath_bento import connections
 from towpath_bento.asgi import App, Receive, Scope, Send
 
 Step = Callable[[], Awaitable[None]]
@@ -28,7 +30,8 @@ class Fronted(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML ships no t
     front: App  # set by whoever makes the service, before it is served
 
     def to_asgi(self, is_main: bool = True) -> App:  # noqa: FBT001, FBT002 (BentoML's own signature)
-        """Return the application that a worker runs."""
+        """Return the application that a worker runs, and let uvicorn guard its connections."""
+        connections.install()
         behind: App = super().to_asgi(is_main)
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,9 +50,11 @@ def service(name: str, workers: int, begin: Step, end: Step, front: App) -> Fron
         @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML does not annotate it
         async def start(self) -> None:
             await begin()
+            self.watching = asyncio.create_task(connections.watch())
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
         async def stop(self) -> None:
+            self.watching.cancel()
             await end()
 
     made: Fronted = Model  # type: ignore[assignment]  # what the decorator makes of it

@@ -12,6 +12,10 @@ MAX_BULK_MESSAGES: Final = 1_000  # of a stream: batches of rows, dictionaries, 
 MAX_TEXT: Final = 1_000  # characters of one string value
 MAX_NAME: Final = 200  # characters of a column's name
 BODY_TIMEOUT_S: Final = 10.0  # for the whole body to arrive
+MAX_HEAD_BYTES: Final = 65_536  # of a request's line and fields
+HEAD_TIMEOUT_S: Final = 10.0  # for them to arrive, from the connection or the last answer on
+FETCH_TIMEOUT_S: Final = 10.0  # in which so much of an answer must be fetched:
+FETCHED_BYTES: Final = 65_536
 
 FLOAT32_MAX: Final = 3.4028234663852886e38
 EXACT_INTEGER: Final = float(2**24)  # the largest up to which float32 tells every integer from its neighbours

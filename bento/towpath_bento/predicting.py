@@ -90,3 +90,9 @@ def _score_bulk(asked: Asked, name: str, lane: Lane) -> Scored:
 def not_live() -> ProblemError:
     """Return the problem of a service, or of a lane, without a release."""
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "No release is live here yet.", retry_after="1")
+
+
+def ending() -> ProblemError:
+    """Return the problem of a request that a service cannot wait for any longer: it ends."""
+    detail = "The service ends before the request is complete. Try again."
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after="1", connection="close")

@@ -50,7 +50,7 @@ from towpath_bento.online import Lookups
 from towpath_bento.online.lookups import StoreRefusalError
 from towpath_bento.openapi import document, release_document
 from towpath_bento.packaged import packaged_pointer
-from towpath_bento.predicting import Asked, Scored, not_live, score
+from towpath_bento.predicting import Asked, Scored, ending, not_live, score
 from towpath_bento.problems import ProblemError
 from towpath_bento.recorder import Recorder
 from towpath_bento.router import Shadow
@@ -165,6 +165,8 @@ class ModelServer:
             answer = problem_answer(problem)
         except ClientGoneError:
             return  # nobody reads an answer
+        except asyncio.CancelledError:  # uvicorn ends, and would answer 500
+            answer = problem_answer(ending())
         except Exception:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))

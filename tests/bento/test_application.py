@@ -268,3 +268,29 @@ def test_an_odd_length_is_no_fault_of_ours(point: Callable[..., Path], row: Any,
 
     run(scenario())
     assert statuses[0] == status
+
+
+def test_a_request_that_is_not_complete_when_the_service_ends_is_told_so(point: Callable[..., Path]) -> None:
+    """Uvicorn cancels what takes longer than it waits; that is no fault of the service."""
+
+    async def scenario() -> None:
+        async with serving(point()) as (server, _):
+            sent: list[Any] = []
+            coming, ended = asyncio.Event(), asyncio.Event()
+
+            async def receive() -> Any:
+                coming.set()
+                await ended.wait()
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}
+            request = asyncio.create_task(server(scope, receive, send))
+            await coming.wait()
+            request.cancel()
+            await request
+            assert sent[0]["status"] == 503
+            assert (b"retry-after", b"1") in sent[0]["headers"]
+
+    run(scenario())

@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -90,6 +91,15 @@ def test_what_is_hardly_http(service: Any, sent: bytes) -> None:
     """Other protocols, impossible lengths and broken headers end a connection at most."""
     answer = say(service, sent)
     assert b" 500 " not in answer.split(b"\r\n", 1)[0]
+
+
+@pytest.mark.parametrize("start", [HEAD + b"x: ", HEAD + b"transfer-encoding: chunked\r\n\r\n0\r\nx: ", b"GET /"])
+def test_a_head_without_an_end(service: Any, start: bytes) -> None:
+    """Sixty-four megabytes of one field are cut off long before they are all there."""
+    begun_s = time.monotonic()
+    answer = say(service, start, *[b"y" * 2**20] * 64)
+    assert answer[9:12] in {b"431", b""}
+    assert time.monotonic() - begun_s < 2
 
 
 @pytest.mark.parametrize(
