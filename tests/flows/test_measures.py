@@ -110,6 +110,8 @@ def test_spaces_and_question_marks_mean_missing(tmp_path: Path) -> None:
     [
         ([f"{n}" for n in range(500)] + ["Total"], "but not Total"),
         (["(12)", "3", "4", "5"], "numbers written as (12)"),
+        ([*(f"${n}.50" for n in range(50)), "free"], "most of its values are amounts, but not free"),
+        ([*(f"13:{n:02d}" for n in range(50)), "9.12"], "most of its values are times, but not 9.12"),
         (["\u22121.5", "3", "4"], "write -12"),
         (["11:38:36", "12:00:00"], "times, such as"),
     ],

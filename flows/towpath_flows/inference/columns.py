@@ -235,10 +235,12 @@ def _nearly_numbers(shown: list[str]) -> Iterator[str]:
     if texts.are_odd_numbers(shown):
         odd = next(text for text in shown if not texts.NUMBER.fullmatch(text))
         yield f"numbers written as {one_line(odd, 20)} are words here: write -12 or 12"
-    elif stray := texts.stray_words(shown):
-        words = ", ".join(one_line(word, 20) for word in stray[:3])
-        yield f"most of its values are numbers, but not {words}: where that means missing, write nothing instead"
-    elif texts.are_times(shown):
+    for what, pattern in (("numbers", texts.NUMBER), ("amounts", texts.AMOUNT), ("times", texts.TIME)):
+        stray = [] if texts.are_odd_numbers(shown) else texts.stray_words(shown, pattern)
+        if stray:
+            words = ", ".join(one_line(word, 20) for word in stray[:3])
+            yield f"most of its values are {what}, but not {words}: where that means missing, write nothing instead"
+    if texts.are_times(shown):
         yield f"times, such as {one_line(shown[0], 20)}, are words here: write them as a number, such as seconds"
 
 

@@ -20,7 +20,8 @@ _MEASURE: Final = re.compile(
     r"\(?[+-]?(?:[$€£¥₹]|[A-Z]{3} )\s?[+-]?\d[\d.,' ]*\)?|[+-]?\d[\d.,' ]*\s?(?:%|‰|°[CF]?|[$€£¥₹]|[A-Za-zµ²³/]{1,6})"
 )
 _ODD_NUMBER: Final = re.compile(r"\(\s*\d[\d.,]*\s*\)|\d[\d.,]*\s?-|[\u2212\u2013]\s?\d[\d.,]*")
-_TIME: Final = re.compile(r"(?:\d+ days? )?\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d+)?)?\s*(?:[ap]\.?m\.?)?", re.IGNORECASE)
+AMOUNT: Final = re.compile(r"\(?[+-]?(?:[$€£¥₹]\s?[+-]?\d[\d.,' ]*|\d[\d.,' ]*\s?[%‰$€£¥₹])\)?")
+TIME: Final = re.compile(r"(?:\d+ days? )?\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d+)?)?\s*(?:[ap]\.?m\.?)?", re.IGNORECASE)
 _NEARLY_ALL: Final = 0.95
 _MOSTLY: Final = 0.8
 _PROSE_WORDS: Final = 5  # on average: more than a name has
@@ -64,9 +65,9 @@ def look_like_dates(texts: list[str]) -> bool:
     return _share(texts, _DATE) >= _NEARLY_ALL
 
 
-def stray_words(texts: list[str]) -> list[str]:
-    """Return what is no number in a column of which most are numbers; empty for any other column."""
-    words = [text for text in texts if not NUMBER.fullmatch(text)]
+def stray_words(texts: list[str], pattern: re.Pattern[str] = NUMBER) -> list[str]:
+    """Return what is no number (or no other thing of a pattern) in a column of which most are; else nothing."""
+    words = [text for text in texts if not pattern.fullmatch(text.strip())]
     numbers = len(texts) - len(words)
     return words if words and numbers >= 3 and numbers / len(texts) >= _MOSTLY else []  # noqa: PLR2004 (a column of two numbers is no column of numbers)
 
@@ -79,7 +80,7 @@ def are_odd_numbers(texts: list[str]) -> bool:
 
 def are_times(texts: list[str]) -> bool:
     """Whether all are times of day or durations, as 11:38:36."""
-    return bool(texts) and all(_TIME.fullmatch(text.strip()) for text in texts)
+    return bool(texts) and all(TIME.fullmatch(text.strip()) for text in texts)
 
 
 def are_measures(texts: list[str]) -> bool:
