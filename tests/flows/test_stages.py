@@ -51,12 +51,13 @@ def run(api: dict[str, str], published: Project, monkeypatch: pytest.MonkeyPatch
 
 
 def _artifacts(api: dict[str, str]) -> set[str]:
+    """Return the keys of what was put beside runs; a bar of progress has none, and is told as `progress 100`."""
     from prefect.client.orchestration import get_client  # noqa: PLC0415 (takes seconds)
     from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 (takes seconds)
 
     with temporary_settings({PREFECT_API_URL: api["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
         answer = client.request("POST", "/artifacts/filter", json={})
-        return {artifact["key"] for artifact in answer.json() if artifact["key"]}
+        return {each["key"] or f"{each['type']} {each['data']}" for each in answer.json()}
 
 
 def _told(project: Project) -> list[tuple[str, str]]:
@@ -111,15 +112,17 @@ def test_a_model_is_trained_compared_and_monitored(
 
 
 def test_a_model_that_its_gates_refuse_is_registered_red(
-    run: Run, published: Project, commit: Callable[[Path, str], None]
+    run: Run, api: dict[str, str], published: Project, commit: Callable[[Path, str], None]
 ) -> None:
-    """The flow completes; the release can be looked at, its evidence says no, and it is not trained a second time."""
+    """The flow completes, its search shown as it went; its evidence says no, and it is not trained a second time."""
     path = published.root / "model.yaml"
-    path.write_text(path.read_text().replace("{metric: roc_auc, min: 0.6}", "{metric: roc_auc, min: 0.99}"))
+    text = path.read_text().replace("{metric: roc_auc, min: 0.6}", "{metric: roc_auc, min: 0.99}")
+    path.write_text(text.replace("{trials: 0,", "{trials: 1,"))
     commit(published.root, "Ask for too much")
     registry = Registry(layout.tracking_uri(published.root))
     release = registry.find("returns", run("train"))
     assert registry.evidence(release)[Kind.EVALUATION].verdict is Verdict.FAIL
+    assert {"trials", "progress 100"} <= _artifacts(api)
     _nothing_new_is_not_trained(run, registry, release)
 
 
