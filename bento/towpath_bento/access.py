@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
 from towpath_bento import metrics
-from towpath_bento.asgi import App, Receive, Scope, Send, header, problem_answer, reply_early
+from towpath_bento.asgi import App, Receive, Scope, Send, problem_answer, reply_early
 from towpath_bento.doors import Doors
+from towpath_bento.headers import header
 from towpath_bento.identity import REQUEST_HEADER, identify, numbers
 from towpath_bento.problems import ProblemError
 from towpath_gitops.errors import InvalidFileError, NotFoundError
@@ -181,7 +182,7 @@ class Guarded:
             except ProblemError as problem:
                 metrics.count_refusal(int(problem.status))
                 answer = problem_answer(problem)
-                request = (REQUEST_HEADER, identify(scope, self._fresh))
+                request = (REQUEST_HEADER.encode(), identify(scope, self._fresh).encode())
                 await reply_early(receive, send, answer._replace(headers=(*answer.headers, request)))
                 return
         await self._app(scope, receive, send)

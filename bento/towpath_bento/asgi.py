@@ -10,7 +10,7 @@ from towpath_bento import problems, wire
 from towpath_bento.bodies import Body
 from towpath_bento.deadlines import Deadlines
 from towpath_bento.identity import REQUEST_HEADER
-from towpath_bento.limits import BODY_TIMEOUT_S, MAX_BODY_BYTES
+from towpath_bento.limits import BODY_TIMEOUT_S
 from towpath_bento.problems import ProblemError
 
 Scope = MutableMapping[str, Any]
@@ -19,10 +19,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_HEADERS: Final = "towpath.headers"  # where a request's scope holds them by name, once they were looked for
 _REQUEST: Final = REQUEST_HEADER.encode()
 _DRAIN_S: Final = 1.0
-_MOST_DIGITS: Final = 18  # of a length that is worth reading
 
 
 class ClientGoneError(Exception):
@@ -35,68 +33,44 @@ class Answer(NamedTuple):
     body: bytes
     content_type: str = wire.CONTENT_TYPE
     status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     unread: bool = False  # whether the request's body has not been read
 
 
 def problem_answer(problem: ProblemError) -> Answer:
     """Return a problem as an answer."""
-    headers = tuple(problem.headers.items())
+    headers = tuple((name.encode(), value.encode()) for name, value in problem.headers.items())
     return Answer(problem.body(), problems.CONTENT_TYPE, int(problem.status), headers, problem.unread)
 
 
-def header(scope: Scope, wanted: bytes) -> str:
-    """Return the first header called `wanted` (in lower case), or nothing."""
-    return given_header(scope, wanted) or ""
-
-
-def given_header(scope: Scope, wanted: bytes) -> str | None:
-    """Return the first header called `wanted` (in lower case); None where there is none."""
-    value = by_name(scope).get(wanted)
-    return None if value is None else value.decode("latin-1")
-
-
-def by_name(scope: Scope) -> dict[bytes, bytes]:
-    """Return a request's headers by name, of several the first: looking for six, one after the other, costs more."""
-    found: dict[bytes, bytes] | None = scope.get(_HEADERS)
-    if found is None:
-        found = scope[_HEADERS] = dict(reversed(scope["headers"]))
-    return found
-
-
-def declared_size(scope: Scope) -> int:
-    """Return how many bytes a request says its body has; 0 where it does not say."""
-    declared = header(scope, b"content-length")
-    if not declared.isdecimal():
-        return 0
-    return int(declared) if len(declared) <= _MOST_DIGITS else 10**_MOST_DIGITS
-
-
-async def read_body(
-    scope: Scope, receive: Receive, deadlines: Deadlines, held: Body, most_bytes: int = MAX_BODY_BYTES
-) -> bytes:
+async def read_body(declared_bytes: int, receive: Receive, deadlines: Deadlines, held: Body, most_bytes: int) -> bytes:
     """Return the whole body of a request, of at most `most_bytes`, counted as `held` while it arrives.
+
+    Its headers say that it has `declared_bytes`, or 0 where they do not say.
 
     Raises:
         ProblemError: 413 as soon as it is known to be too large; 503 when the bodies of all requests are together; 408
             when it does not arrive in `BODY_TIMEOUT_S`.
         ClientGoneError: the caller hung up.
     """
-    if declared_size(scope) > most_bytes:
+    if declared_bytes > most_bytes:
         raise _too_large(most_bytes)
-    chunks, size, more = [], 0, True
     try:
-        with deadlines.within(BODY_TIMEOUT_S):
-            while more:
-                chunk, more = _chunk(await receive())
-                size += len(chunk)
-                if size > most_bytes:
-                    raise _too_large(most_bytes)
-                held.grow(size)
-                chunks.append(chunk)
+        return await deadlines.wait(_whole(receive, held, most_bytes), BODY_TIMEOUT_S)
     except TimeoutError:
         detail = f"The body did not arrive within {BODY_TIMEOUT_S:g} s."
         raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, detail, connection="close") from None
+
+
+async def _whole(receive: Receive, held: Body, most_bytes: int) -> bytes:
+    chunks, size, more = [], 0, True
+    while more:
+        chunk, more = _chunk(await receive())
+        size += len(chunk)
+        if size > most_bytes:
+            raise _too_large(most_bytes)
+        held.grow(size)
+        chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
@@ -105,7 +79,7 @@ async def reply(send: Send, answer: Answer, request: str | None = None, *, more:
     headers = [
         (b"content-type", answer.content_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
-        *[(name.encode(), value.encode()) for name, value in answer.headers],
+        *answer.headers,
     ]
     if request is not None:
         headers.append((_REQUEST, request.encode()))
@@ -126,6 +100,17 @@ async def reply_early(receive: Receive, send: Send, answer: Answer, request: str
             while more:
                 _, more = _chunk(await receive())
     await send({"type": "http.response.body", "body": b""})
+
+
+def require_method(scope: Scope, *allowed: str) -> None:
+    """Refuse a request by another method.
+
+    Raises:
+        ProblemError: 405, naming those that are allowed.
+    """
+    if scope["method"] not in allowed:
+        listed = ", ".join(allowed)
+        raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {listed}.", allow=listed)
 
 
 def _chunk(message: Message) -> tuple[bytes, bool]:

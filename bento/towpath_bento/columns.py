@@ -13,12 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_bento.limits import MAX_BULK_ROWS
 from towpath_gitops.records.signature import Signature
 
 NUMBERS: Final = "numbers"  # the names of a graph's two inputs; one without columns is left out
 TEXTS: Final = "texts"
 
 Columns = Mapping[str, NDArray[Any]]
+
+_NO_TEXTS: Final = np.empty((MAX_BULK_ROWS, 0), object)  # what rows without texts have of them; it takes no memory
 
 
 class Places:
@@ -41,10 +44,11 @@ class Places:
         count, width = len(rows), len(self.numbers)
         flat = chain.from_iterable(map(itemgetter(slice(width)), rows) if self.texts else rows)
         numbers = np.fromiter(flat, np.float32, count * width).reshape(count, width)  # None becomes NaN
+        if not self.texts:
+            return Blocks(self, numbers, _NO_TEXTS[:count])
         texts = np.empty((count, len(self.texts)), object)
-        if self.texts:
-            said = [row[width:] for row in rows]
-            texts[:] = [[value or "" for value in row] for row in said] if self._gaps else said
+        said = [row[width:] for row in rows]
+        texts[:] = [[value or "" for value in row] for row in said] if self._gaps else said
         return Blocks(self, numbers, texts)
 
     def join(self, columns: Columns) -> "Blocks":

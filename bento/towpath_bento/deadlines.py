@@ -6,10 +6,14 @@ at all of them now and then; so a wait may last a little longer than it was give
 
 import asyncio
 import time
-from types import TracebackType
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from types import TracebackType, coroutine
+from typing import Any, Final, TypeVar, cast
 
 LOOK_S: Final = 0.1
+
+T = TypeVar("T")
 
 
 class Deadlines:
@@ -22,6 +26,20 @@ class Deadlines:
     def within(self, time_s: float) -> "Deadline":
         """Return a context that raises TimeoutError where what is awaited inside takes longer than `time_s` seconds."""
         return Deadline(self._open, time_s)
+
+    @coroutine
+    def wait(self, awaited: Coroutine[Any, Any, T], time_s: float) -> Generator[Any, Any, T]:
+        """Return what `awaited` comes to. Only where that is not known at once is it a wait, and costs a deadline.
+
+        Raises:
+            TimeoutError: it takes longer than `time_s` seconds.
+        """
+        try:
+            pending = awaited.send(None)
+        except StopIteration as done:
+            return cast("T", done.value)
+        with self.within(time_s):
+            return (yield from _resume(awaited, pending))
 
     async def run(self) -> None:
         """Give up waits until cancelled."""
@@ -62,3 +80,17 @@ class Deadline:
         self._given_up = True
         if self._task is not None:
             self._task.cancel()
+
+
+def _resume(awaited: Coroutine[Any, Any, T], pending: object) -> Generator[Any, Any, T]:
+    """Go on with a coroutine that has been begun and waits for `pending`, as `await` does (PEP 380)."""
+    while True:
+        step: Callable[[], Any]
+        try:
+            step = partial(awaited.send, (yield pending))
+        except BaseException as error:  # noqa: BLE001 (whatever is thrown in is the coroutine's to answer)
+            step = partial(awaited.throw, error)
+        try:
+            pending = step()
+        except StopIteration as done:
+            return cast("T", done.value)

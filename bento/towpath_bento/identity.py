@@ -7,6 +7,8 @@ from collections.abc import Iterator, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+from towpath_bento.headers import by_name
+
 REQUEST_HEADER: Final = "x-request-id"
 REQUEST_KEY: Final = "towpath.request"  # where a request's scope holds its id
 
@@ -28,8 +30,8 @@ def identify(scope: MutableMapping[str, Any], fresh: Iterator[str]) -> str:
 
     A caller's id of other letters than A-Z a-z 0-9 . _ : - or of more than 64 is not repeated.
     """
-    given = next((value for name, value in scope["headers"] if name == _NAME), b"")
-    name = given.decode() if _GIVEN.fullmatch(given) else next(fresh)
+    given = by_name(scope).get(_NAME)
+    name = given.decode() if given is not None and _GIVEN.fullmatch(given) else next(fresh)
     scope[REQUEST_KEY] = name
     CURRENT.set(scope)
     return name

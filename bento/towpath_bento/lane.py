@@ -30,6 +30,11 @@ class Lane:
     engine: ByRows
     folder: Path
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether it takes features from an online store."""
+        return self.codec.signature.online is not None
+
 
 def load(pointer: LanePointer, unknown: UnknownColumns = "refuse") -> Lane:
     """Bring a release to the point where it may take traffic: check its digest, open it, repeat its golden requests.

@@ -1,8 +1,9 @@
 """Which lane a request for predictions is answered by, and what its answer is made of."""
 
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from numpy.typing import NDArray
 
 from towpath_bento import metrics
@@ -12,7 +13,7 @@ from towpath_bento.router import Live
 from towpath_bento.wire import Request
 
 
-class Scored(NamedTuple):
+class Scored(msgspec.Struct, frozen=True, gc=False):
     """A predicted request: the answer's bytes, who gave it, and who shall score it besides."""
 
     body: bytes
@@ -23,7 +24,7 @@ class Scored(NamedTuple):
     shadow: Lane | None
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """A request for predictions, and the lanes of the moment at which it came."""
 
     live: Live
@@ -34,8 +35,18 @@ class Asked(NamedTuple):
     bulk: bool = False  # whether the body is an Arrow stream
     chosen: tuple[str, Lane] | None = None  # by the body as it was sent, where it has been completed since
 
-    def choose(self) -> tuple[str, Lane]:
-        """Return the lane that answers, and its name.
+    def read(self) -> Request | None:
+        """Return the request, where it is read alike whoever answers it; None where that must be known first.
+
+        Raises:
+            ProblemError: it does not fit the contract of all who might.
+        """
+        named = self.bulk or self.probe or self.pin is not None or self.release is not None or self.chosen is not None
+        contract = None if named else self.live.contract
+        return None if contract is None else contract.decode(self.body)
+
+    def choose(self, request: Request | None = None) -> tuple[str, Lane]:
+        """Return the lane that answers, and its name; by `request` where it has been read.
 
         Raises:
             ProblemError: 503, it is not live; 403, callers may not choose it.
@@ -47,7 +58,7 @@ class Asked(NamedTuple):
         if self.pin is not None and not self.probe and not self.live.may_pin(self.pin):
             raise ProblemError(HTTPStatus.FORBIDDEN, "Callers may not choose this lane. Leave out x-towpath-lane.")
         name = self.probe or self.pin
-        chosen = self.live.named(name) if name else self.live.choose(self.body)
+        chosen = self.live.named(name) if name else self.live.choose(self.body, request)
         if chosen is None:
             raise not_live()
         return chosen
@@ -68,10 +79,12 @@ def score(asked: Asked) -> Scored:
     Raises:
         ProblemError: it is refused.
     """
-    name, lane = asked.choose()
+    request = asked.read()
+    name, lane = asked.choose(request)
     if asked.bulk:
         return _score_bulk(asked, name, lane)
-    request = lane.codec.decode(asked.body)
+    if request is None:
+        request = lane.codec.decode(asked.body)
     values = lane.engine.predict(request.columns)
     answer = lane.codec.encode(lane.release, values)
     shadow = asked.live.shadow(request, asked.body) if asked.is_traffic else None

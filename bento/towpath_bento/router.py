@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from towpath_bento import metrics
 from towpath_bento.journal.entry import Noted
 from towpath_bento.lane import Lane
-from towpath_bento.wire import Request, decisions, entity_of
+from towpath_bento.wire import Codec, Request, decisions, entity_of
 from towpath_gitops.records.pointer import LaneName, LanePointer, Split
 from towpath_gitops.records.signature import Signature
 
@@ -35,9 +35,18 @@ class Live:
     lanes: Mapping[LaneName, Lane]
     split: Split | None = None
     earlier: tuple[LanePointer, ...] = ()  # releases that are in no lane and may be asked by their ids
+    contract: Codec | None = field(init=False, default=None)  # where lanes share the traffic, and read it alike
+    looks_up: bool = field(init=False)  # whether a lane takes features from an online store
 
-    def choose(self, body: bytes) -> tuple[LaneName, Lane] | None:
-        """Return the lane that answers the request in `body`; None when no champion is live.
+    def __post_init__(self) -> None:
+        """Find out once what would cost each request as much as its prediction."""
+        object.__setattr__(self, "looks_up", any(lane.looks_up for lane in self.lanes.values()))
+        champion, challenger = self.lanes.get("champion"), self.lanes.get("challenger")
+        if champion and challenger and champion.codec.reads_as(challenger.codec):
+            object.__setattr__(self, "contract", champion.codec)
+
+    def choose(self, body: bytes, request: Request | None = None) -> tuple[LaneName, Lane] | None:
+        """Return the lane that answers `request`, read from `body` or yet to be; None when no champion is live.
 
         The same entity key always gets the same lane while the split stands; a request without a key is its own key.
         """
@@ -46,7 +55,8 @@ class Live:
             return None
         if self.split is None or challenger is None or self.split.mode == "shadow":
             return "champion", champion
-        chosen = _falls_within(self.split, entity_of(body), body)
+        entity = entity_of(body) if request is None else request.entity
+        chosen = _falls_within(self.split, entity, body)
         return ("challenger", challenger) if chosen else ("champion", champion)
 
     def named(self, name: str) -> tuple[LaneName, Lane] | None:

@@ -19,45 +19,37 @@ import msgspec
 from towpath_bento import metrics, vitals, wire
 from towpath_bento.access import Access
 from towpath_bento.admission import Admission
+from towpath_bento.answering import Predictions
 from towpath_bento.asgi import (
     Answer,
     ClientGoneError,
     Receive,
     Scope,
     Send,
-    by_name,
-    declared_size,
-    given_header,
-    header,
     problem_answer,
-    read_body,
     reply,
     reply_early,
+    require_method,
 )
-from towpath_bento.bodies import Body
 from towpath_bento.crossover.settling import FOLDER, Settling
 from towpath_bento.deadlines import Deadlines
 from towpath_bento.doors import Doors, complete
 from towpath_bento.engines.native import LIBRARIES as NATIVE
 from towpath_bento.follower import Follower, read_pointer, read_states
-from towpath_bento.identity import REQUEST_HEADER, REQUEST_KEY, identify, numbers
-from towpath_bento.journal.entry import Noted
+from towpath_bento.headers import by_name
+from towpath_bento.identity import REQUEST_HEADER, identify, numbers
 from towpath_bento.journal.opening import open_journal
 from towpath_bento.lane import Lane
-from towpath_bento.limits import MAX_BODY_BYTES, MAX_BULK_BYTES
 from towpath_bento.logs import ACCESS, say_as_json, tell_request
-from towpath_bento.online import Lookups
-from towpath_bento.online.lookups import StoreRefusalError
 from towpath_bento.openapi import document, release_document
 from towpath_bento.packaged import packaged_pointer
-from towpath_bento.predicting import Asked, Scored, ending, not_live, score
+from towpath_bento.predicting import ending, not_live
 from towpath_bento.problems import ProblemError
 from towpath_bento.recorder import Recorder
-from towpath_bento.router import Shadow
 from towpath_bento.settings import Journal, Limits, Logs, ManyRows, Tracing
 from towpath_bento.tracing import Traced
 from towpath_gitops.errors import TowpathError
-from towpath_gitops.records.pointer import LANE_HEADER, POINTER_VARIABLE, PROBE_HEADER, LanePointer, WorkerState
+from towpath_gitops.records.pointer import POINTER_VARIABLE, WorkerState
 
 if TYPE_CHECKING:
     from towpath_bento.fronted import Fronted
@@ -70,7 +62,6 @@ _PREDICT: Final = ("/v1/predict", "/invocations")
 _RELEASES: Final = "/v1/releases/"
 _OF_RELEASE: Final = "/predict"
 _DOCUMENT: Final = "/openapi.json"
-_PROBE, _LANE = PROBE_HEADER.encode(), LANE_HEADER.encode()
 _EARLY: Final = (404, 405, 413, 415)  # sent before the body has been read
 _JSON: Final = wire.CONTENT_TYPE.encode()
 _BENTOML_TYPES: Final = b"application/vnd.bentoml"  # pickle and its kin; never opened, on no route
@@ -100,10 +91,8 @@ class ModelServer:
         self._journal: Writer | None = None
         self._recorder = Recorder()
         self._admission = Admission(self._limits)
-        self._most_bytes = min(MAX_BULK_BYTES, self._limits.body_bytes)  # of an Arrow stream
-        self._lookups = Lookups(self._admission.answer)
-        self._shadow = Shadow(self._recorder.note, self._lookups.fill)
         self._deadlines = Deadlines()
+        self._predictions = Predictions(self._limits, self._admission, self._deadlines, self._recorder)
         self._fresh = numbers()
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, Callable[[], Answer | Awaitable[Answer]]] = {
@@ -123,7 +112,7 @@ class ModelServer:
 
     async def start(self, pointer: Path) -> None:
         """Bring live what the file `pointer` names now, then follow it."""
-        self.follower = Follower(self._model, pointer, self._limits)
+        self.follower = self._predictions.follower = Follower(self._model, pointer, self._limits)
         self._fresh = numbers()
         self._journal = open_journal(self._settings, pointer)
         if self._journal is not None:
@@ -135,7 +124,7 @@ class ModelServer:
             asyncio.create_task(each)
             for each in (
                 self.follower.run(),
-                self._shadow.run(),
+                self._predictions.shadow.run(),
                 self._deadlines.run(),
                 self._admission.run(),
                 settling.run(self._lanes),
@@ -148,7 +137,7 @@ class ModelServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._admission.close()
-        await self._lookups.close()
+        await self._predictions.lookups.close()
         self.follower.held.close()
         self._recorder.drain()
         if self._journal is not None:
@@ -171,101 +160,35 @@ class ModelServer:
             log.exception("a request could not be answered")
             answer = problem_answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours and is logged."))
         if self._tells:
-            told = dict((*answer.headers, (REQUEST_HEADER, request)))
+            told = {name.decode(): value.decode() for name, value in answer.headers} | {REQUEST_HEADER: request}
             tell_request(scope, answer.status, time.perf_counter() - started_s, **told)
         early = answer.unread or answer.status in _EARLY
         await (reply_early(receive, send, answer, request) if early else reply(send, answer, request))
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    def _answer(self, scope: Scope, receive: Receive) -> Awaitable[Answer]:
         _refuse_bentoml(scope)
         path = scope["path"]
         if path in _PREDICT:
-            return await self._predict(scope, receive)
+            return self._predictions.answer(scope, receive)
         if path.startswith(_RELEASES) and path.endswith(_OF_RELEASE):
-            return await self._predict(scope, receive, release=path[len(_RELEASES) : -len(_OF_RELEASE)])
+            return self._predictions.answer(scope, receive, path[len(_RELEASES) : -len(_OF_RELEASE)])
         if path.startswith(_RELEASES) and path.endswith(_DOCUMENT):
-            return await self._document_of(scope, path[len(_RELEASES) : -len(_DOCUMENT)])
-        return await self._route(scope)
+            return self._document_of(scope, path[len(_RELEASES) : -len(_DOCUMENT)])
+        return self._route(scope)
 
     async def _route(self, scope: Scope) -> Answer:
         route = self._routes.get(scope["path"])
         if route is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "There is nothing here. See /openapi.json.")
-        _require_method(scope, "GET", "HEAD")
+        require_method(scope, "GET", "HEAD")
         answer = route()
         return answer if isinstance(answer, Answer) else await answer
-
-    async def _predict(self, scope: Scope, receive: Receive, release: str | None = None) -> Answer:
-        with self._admission.bodies.hold() as held:
-            return await self._predicted(scope, receive, held, release)
-
-    async def _predicted(self, scope: Scope, receive: Receive, held: Body, release: str | None) -> Answer:
-        started_s = time.perf_counter()
-        _require_method(scope, "POST")
-        bulk = wire.is_bulk(header(scope, b"content-type"))
-        if header(scope, b"content-encoding"):
-            raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without content-encoding.")
-        wanted = None if release is None else self._find(release)
-        body = await self._read(scope, receive, held, self._most_bytes if bulk else MAX_BODY_BYTES)
-        lane = None if wanted is None else await self._fetch(wanted)
-        # One moment's lanes for the whole request, whatever is swapped meanwhile.
-        asked = Asked(self.follower.live, body, header(scope, _PROBE), given_header(scope, _LANE), lane, bulk)
-        try:
-            if self._lookups.concern(asked):
-                asked = await self._lookups.complete(asked)
-            scored = await self._admission.answer(score, asked, len(asked.body), in_thread=bulk)
-        except StoreRefusalError as problem:
-            name, answering = asked.choose()
-            metrics.count_refusal(int(problem.status), asked.counted(name), answering.release)
-            raise
-        except ProblemError as problem:
-            metrics.count_refusal(int(problem.status))
-            self._count_refused(asked, problem)
-            raise
-        except Exception:  # the release's own fault: whoever watches it must see it
-            name, lane = asked.choose()
-            metrics.count_refusal(int(HTTPStatus.INTERNAL_SERVER_ERROR), asked.counted(name), lane.release)
-            raise
-        noted = self._note(asked, scored, scope[REQUEST_KEY], time.perf_counter() - started_s)
-        if scored.shadow is not None:
-            self._shadow.offer(scored.shadow, noted, body)
-        headers = ((LANE_HEADER, scored.name), ("x-towpath-release", scored.lane.release))
-        return Answer(scored.body, wire.ARROW if bulk else wire.CONTENT_TYPE, headers=headers)
-
-    def _note(self, asked: Asked, scored: Scored, request: str, took_s: float) -> Noted:
-        noted = Noted(
-            name=asked.counted(scored.name),
-            lane=scored.lane,
-            columns=scored.request.columns,
-            values=scored.values,
-            entity=scored.request.entity,
-            request=request,
-            at_s=time.time(),
-            took_s=took_s,
-            size_bytes=len(asked.body),
-            sampled=asked.is_traffic and self._recorder.samples(),
-        )
-        self._recorder.note(noted)
-        return noted
-
-    def _count_refused(self, asked: Asked, problem: ProblemError) -> None:
-        champion = asked.live.lanes.get("champion")
-        if champion is not None and problem.errors:
-            metrics.count_refused(problem.errors, champion.codec.signature)
 
     async def _metrics(self) -> Answer:
         """Tell what all workers have counted; reading their files takes longer than many requests."""
         self._recorder.drain()
         vitals.update(now=True)
         return Answer(await asyncio.to_thread(metrics.render), metrics.CONTENT_TYPE)
-
-    async def _read(self, scope: Scope, receive: Receive, held: Body, most_bytes: int) -> bytes:
-        try:
-            self._admission.check(declared_size(scope))
-            return await read_body(scope, receive, self._deadlines, held, most_bytes)
-        except ProblemError as problem:
-            metrics.count_refusal(int(problem.status))
-            raise
 
     def _lanes(self) -> list[Lane]:
         return list(self.follower.live.lanes.values())
@@ -284,26 +207,12 @@ class ModelServer:
         return self._described(document, self._champion())
 
     async def _document_of(self, scope: Scope, release: str) -> Answer:
-        _require_method(scope, "GET", "HEAD")
-        return self._described(release_document, await self._fetch(self._find(release)))
+        require_method(scope, "GET", "HEAD")
+        return self._described(release_document, await self._predictions.fetch(self._predictions.find(release)))
 
     def _described(self, describe: Callable[..., dict[str, Any]], lane: Lane) -> Answer:
         described = describe(self._model, lane.codec.signature, lane.codec.unknown, release=lane.release)
         return Answer(msgspec.json.encode(complete(described, self.doors)))
-
-    def _find(self, release: str) -> Lane | LanePointer:
-        """Return a release by its id, loaded or not.
-
-        Raises:
-            ProblemError: 404, it is not served here and was not before.
-        """
-        found = self.follower.live.find(release)
-        if found is None:
-            raise ProblemError(HTTPStatus.NOT_FOUND, "No such release is served here. See /v1/releases.")
-        return found
-
-    async def _fetch(self, wanted: Lane | LanePointer) -> Lane:
-        return await self.follower.held.fetch(wanted) if isinstance(wanted, LanePointer) else wanted
 
     def _releases(self) -> Answer:
         """Answer which releases can be asked by their ids, which are in memory here, and who answers many rows."""
@@ -410,14 +319,9 @@ def _pointer(folder: Path) -> Path:
 
 
 def _refuse_bentoml(scope: Scope) -> None:
-    if len(by_name(scope)) == len(scope["headers"]) and by_name(scope).get(b"content-type") == _JSON:
+    headers = by_name(scope)
+    if len(headers) == len(scope["headers"]) and headers.get(b"content-type") == _JSON:
         return  # what nearly all send; no name is there twice
     for name, value in scope["headers"]:
         if name == b"content-type" and value.strip().lower().startswith(_BENTOML_TYPES):
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This type is never opened here. Send JSON.")
-
-
-def _require_method(scope: Scope, *allowed: str) -> None:
-    if scope["method"] not in allowed:
-        listed = ", ".join(allowed)
-        raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {listed}.", allow=listed)

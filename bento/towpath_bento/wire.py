@@ -4,7 +4,6 @@ Decoding is one pass of msgspec over types that are made from the signature: lim
 the types, so that a valid request costs microseconds. An invalid one is explained by `explaining`.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from importlib.util import find_spec
@@ -24,13 +23,13 @@ from towpath_bento.settings import UnknownColumns
 from towpath_gitops.records.signature import Column, Signature
 
 CONTENT_TYPE: Final = "application/json"
+_JSON: Final = CONTENT_TYPE.encode()
 ARROW: Final = "application/vnd.apache.arrow.stream"
 # All that msgspec raises for bytes it cannot take; its ValidationError is one of the first.
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A valid request: its columns as engines take them, and the key it is routed by."""
 
     columns: Blocks
@@ -83,6 +82,12 @@ class Codec:
             forbid_unknown_fields=True,
         )
         self._decoder = msgspec.json.Decoder(body)
+        self._encoder = msgspec.json.Encoder()
+
+    def reads_as(self, other: "Codec") -> bool:
+        """Whether both make the same of every request."""
+        mine, theirs = (self.signature.inputs, self.unknown), (other.signature.inputs, other.unknown)
+        return mine == theirs
 
     def decode(self, body: bytes) -> Request:
         """Return the request in `body`.
@@ -99,7 +104,7 @@ class Codec:
 
     def encode(self, release: str, values: NDArray[Any]) -> bytes:
         """Return the answer for the engine's `values` of shape (rows, k); equal values always have equal bytes."""
-        return msgspec.json.encode({"release": release, "predictions": predictions(self.signature, values)})
+        return self._encoder.encode({"release": release, "predictions": predictions(self.signature, values)})
 
 
 def predictions(signature: Signature, values: NDArray[Any]) -> list[dict[str, Any]]:
@@ -122,13 +127,15 @@ def decisions(signature: Signature, values: NDArray[Any]) -> NDArray[np.int64]:
     return decide(signature.task, values, rule_of(signature))
 
 
-def is_bulk(content_type: str) -> bool:
+def is_bulk(content_type: bytes) -> bool:
     """Return whether a body is said to be an Arrow IPC stream rather than JSON in UTF-8; nothing said counts as JSON.
 
     Raises:
         ProblemError: 415, it is something else, or Arrow cannot be read here.
     """
-    kind, _, parameters = content_type.partition(";")
+    if content_type == _JSON:
+        return False
+    kind, _, parameters = content_type.decode("latin-1").partition(";")
     charset = parameters.partition("charset=")[2].strip(' "').lower()
     kind = kind.strip().lower()
     if kind in {"", CONTENT_TYPE} and charset in {"", "utf-8", "utf8"}:

@@ -279,8 +279,8 @@ def test_a_hundred_thousand_rows_are_answered_at_once(service: Any) -> None:
 
 def test_without_pyarrow_arrow_is_another_type(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that does not hold it answers 415, and names what it takes."""
-    assert is_bulk(ARROW)
+    assert is_bulk(ARROW.encode())
     monkeypatch.setattr(wire, "_has_arrow", lambda: False)
     with pytest.raises(ProblemError) as caught:
-        is_bulk(ARROW)
+        is_bulk(ARROW.encode())
     assert (caught.value.status, caught.value.headers["accept"]) == (415, "application/json")

@@ -70,3 +70,83 @@ def test_a_cancellation_from_elsewhere_stays_one() -> None:
             await task
 
     run(scenario())
+
+
+def test_what_is_there_at_once_is_no_wait() -> None:
+    """It costs no deadline, and so needs neither a task nor anybody who looks."""
+
+    async def scenario() -> None:
+        deadlines = Deadlines()
+
+        async def there() -> str:
+            assert not deadlines._open
+            return "there"
+
+        assert await deadlines.wait(there(), 0) == "there"
+        with pytest.raises(ValueError, match="at once"):
+            await deadlines.wait(failing(0), 0)
+
+    run(scenario())
+
+
+def test_what_must_be_waited_for_is_waited_for() -> None:
+    """Its result comes through however often it waits, and so do its own fault and a cancellation from elsewhere."""
+
+    async def scenario() -> None:
+        deadlines = Deadlines()
+        watch = asyncio.create_task(deadlines.run())
+
+        async def slow() -> str:
+            for _ in range(3):
+                await asyncio.sleep(0.001)
+            try:
+                await asyncio.wait_for(asyncio.sleep(600), 0.01)
+            except TimeoutError:
+                return "came"
+            return "never"
+
+        assert await deadlines.wait(slow(), 600) == "came"
+        with pytest.raises(ValueError, match="at once"):
+            await deadlines.wait(failing(0.001), 600)
+
+        async def long() -> None:
+            await deadlines.wait(asyncio.sleep(600), 600)
+
+        waiting = asyncio.create_task(long())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not deadlines._open
+        watch.cancel()
+
+    run(scenario())
+
+
+def test_a_wait_for_something_that_takes_too_long_ends() -> None:
+    """What was waited for is cancelled where it waits, so that it can let go of what it holds."""
+
+    async def scenario() -> None:
+        deadlines, let_go = Deadlines(), []
+        watch = asyncio.create_task(deadlines.run())
+
+        async def holding() -> None:
+            try:
+                await asyncio.sleep(600)
+            finally:
+                let_go.append("all")
+
+        with pytest.raises(TimeoutError):
+            await deadlines.wait(holding(), 0.01)
+        assert let_go == ["all"]
+        watch.cancel()
+
+    run(scenario())
+
+
+async def failing(after_s: float) -> None:
+    """Fail, at once or later."""
+    if after_s:
+        await asyncio.sleep(after_s)
+    message = "at once"
+    raise ValueError(message)

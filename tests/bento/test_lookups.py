@@ -182,7 +182,7 @@ def test_a_whole_row_needs_no_store(serve: Serve) -> None:
 
     async def scenario() -> None:
         async with serve() as (client, store, server):
-            server._shadow._queue = asyncio.Queue(1)
+            server._predictions.shadow._queue = asyncio.Queue(1)
             assert (await ask(client, WHOLE, NOTHING)).status_code == 200
             assert (await ask(client, WHOLE | {"town": "G"})).status_code == 200
             assert not store.asked

@@ -54,6 +54,20 @@ def test_a_request_without_a_key_is_its_own(lanes: dict[str, Lane]) -> None:
     assert live.choose(b"\xff") == live.choose(b"\xff")
 
 
+def test_a_request_is_read_once_where_all_lanes_read_it_alike(
+    lanes: dict[str, Lane], tiny: Callable[..., Any], row: dict[str, Any]
+) -> None:
+    """Then it gets the lane that it would get by its bytes; where one release reads otherwise, that is known first."""
+    split = Split(mode="ab", share=0.5, salt="s")
+    alike = Live(1, {"champion": lanes["champion"], "challenger": lanes["other"]}, split)
+    assert alike.contract is not None
+    for number in range(50):
+        sent = json.dumps({"rows": [row], "entity": f"k{number}" if number % 2 else None}).encode()
+        assert alike.choose(sent, alike.contract.decode(sent)) == alike.choose(sent)
+    ignoring = load(tiny(version=3).lane, "ignore")
+    assert Live(1, {"champion": lanes["champion"], "challenger": ignoring}, split).contract is None
+
+
 def test_a_full_share_and_a_shadow(lanes: dict[str, Lane]) -> None:
     """With a share of one the challenger answers all; a shadow never answers."""
     both = {"champion": lanes["champion"], "challenger": lanes["other"], "shadow": lanes["other"]}

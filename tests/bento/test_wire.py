@@ -231,7 +231,7 @@ def test_integers_are_exact_up_to_the_limit() -> None:
 )
 def test_json_is_taken(kind: str) -> None:
     """JSON in UTF-8 is taken however it is spelled."""
-    assert not is_bulk(kind)
+    assert not is_bulk(kind.encode())
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_json_is_taken(kind: str) -> None:
 def test_other_types_are_415(kind: str) -> None:
     """What is not said to be JSON in UTF-8 is refused without being read."""
     with pytest.raises(ProblemError) as caught:
-        is_bulk(kind)
+        is_bulk(kind.encode())
     assert caught.value.status == 415
 
 

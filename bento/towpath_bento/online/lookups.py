@@ -12,6 +12,8 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from towpath_bento import metrics
 from towpath_bento.limits import MAX_TEXT
 from towpath_bento.online.rows import ABSENT, Rows
@@ -71,8 +73,7 @@ class Lookups:
     @staticmethod
     def concern(asked: Asked) -> bool:
         """Whether a release that may answer looks anything up."""
-        lanes = (asked.release,) if asked.release is not None else asked.live.lanes.values()
-        return any(lane.codec.signature.online is not None for lane in lanes)
+        return asked.live.looks_up if asked.release is None else asked.release.looks_up
 
     async def complete(self, asked: Asked) -> Asked:
         """Return the request with all that its release looks up.
@@ -84,7 +85,7 @@ class Lookups:
         """
         name, lane = asked.choose()
         body = await self.fill(lane.codec.signature, asked.body, bulk=asked.bulk)
-        return asked._replace(body=body, chosen=(name, lane))
+        return replace(asked, body=body, chosen=(name, lane))
 
     async def fill(self, signature: Signature, body: bytes, *, bulk: bool = False) -> bytes:
         """Return `body` with all that a release of `signature` looks up; see `complete`."""
