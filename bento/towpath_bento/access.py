@@ -20,6 +20,7 @@ from towpath_bento.asgi import App, Receive, Scope, Send, problem_answer, reply_
 from towpath_bento.doors import Doors
 from towpath_bento.headers import header
 from towpath_bento.identity import REQUEST_HEADER, identify, numbers
+from towpath_bento.logs import tell_request
 from towpath_bento.problems import ProblemError
 from towpath_gitops.errors import InvalidFileError, NotFoundError
 
@@ -144,9 +145,11 @@ class KeyCheck:
 class Guarded:
     """An interface behind checks: a caller that passes one of them may ask."""
 
-    def __init__(self, app: App, checks: Mapping[str, Check], model: str, also_open: frozenset[str]) -> None:
-        """Stand before `app`."""
-        self._app, self._checks = app, checks
+    def __init__(
+        self, app: App, checks: Mapping[str, Check], model: str, also_open: frozenset[str], *, tells: bool
+    ) -> None:
+        """Stand before `app`; `tells` a line of each refusal."""
+        self._app, self._checks, self._tells = app, checks, tells
         self._open = OPEN | also_open
         self._challenge = f'Bearer realm="{model}"'
         self._fresh = numbers()
@@ -177,15 +180,23 @@ class Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may ask, and refuse what may not before its body is read."""
         if scope["type"] == "http" and scope["path"] not in self._open:
+            started_s = time.perf_counter()
             try:
                 await self._admit(scope)
             except ProblemError as problem:
-                metrics.count_refusal(int(problem.status))
-                answer = problem_answer(problem)
-                request = (REQUEST_HEADER.encode(), identify(scope, self._fresh).encode())
-                await reply_early(receive, send, answer._replace(headers=(*answer.headers, request)))
+                await self._refuse(scope, receive, send, problem, started_s)
                 return
         await self._app(scope, receive, send)
+
+    async def _refuse(
+        self, scope: Scope, receive: Receive, send: Send, problem: ProblemError, started_s: float
+    ) -> None:
+        metrics.count_refusal(int(problem.status))
+        answer, request = problem_answer(problem), identify(scope, self._fresh)
+        if self._tells:
+            told = problem.headers | {REQUEST_HEADER: request}
+            tell_request(scope, answer.status, time.perf_counter() - started_s, **told)
+        await reply_early(receive, send, answer, request)
 
     async def _admit(self, scope: Scope) -> None:
         credential, shown = _credential(scope)
@@ -233,11 +244,11 @@ class Access:
                 "Access() names neither keys nor tokens", hint="Write Access(keys=ApiKeys()), or leave it out."
             )
 
-    def guard(self, app: App, model: str) -> Guarded:
-        """Return `app` behind these checks; they are read by `load`."""
+    def guard(self, app: App, model: str, *, tells: bool = False) -> Guarded:
+        """Return `app` behind these checks, which are read by `load`; with `tells`, each refusal is logged."""
         given = {"key": self.keys, "token": self.tokens}
         checks: dict[str, Check] = {name: setting.check() for name, setting in given.items() if setting is not None}
-        return Guarded(app, checks, model, frozenset(self.also_open))
+        return Guarded(app, checks, model, frozenset(self.also_open), tells=tells)
 
 
 class Tokens(Protocol):

@@ -283,7 +283,7 @@ def model_server(  # noqa: PLR0913 (what an owner may set, by name)
     _let_log(logs or Logs())
     workers, folder = int(os.environ.get(WORKERS_VARIABLE, "1")), Path(_caller_file()).parent
     server = ModelServer(name, workers, journal=journal or Journal(), limits=limits, many=many, logs=logs)
-    guarded = access.guard(server, name) if access else None
+    guarded = access.guard(server, name, tells=logs is not None and logs.requests) if access else None
     server.doors = guarded.doors if guarded else None
 
     async def start() -> None:

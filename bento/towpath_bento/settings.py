@@ -130,7 +130,8 @@ class Logs:
 
     Args:
         json: one JSON object to a line, with the ids of request and trace, instead of words.
-        requests: a line for each request; it costs more than a small prediction does.
+        requests: a line for each request, also one that is refused for want of a key; it costs more than a small
+            prediction does.
     """
 
     json: bool = False

@@ -39,18 +39,18 @@ async def interface(_: Scope, __: Receive, send: Send) -> None:
     await reply(send, Answer(b'"predicted"'))
 
 
-def client(access: Access) -> httpx.AsyncClient:
+def client(access: Access, *, tells: bool = False) -> httpx.AsyncClient:
     """Return a client of an interface behind checks."""
-    guarded = access.guard(interface, "tiny")
+    guarded = access.guard(interface, "tiny", tells=tells)
     guarded.load()
     return httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://tiny")  # type: ignore[arg-type]  # the same protocol under other names
 
 
-def ask(access: Access, *requests: tuple[str, dict[str, str]]) -> list[httpx.Response]:
+def ask(access: Access, *requests: tuple[str, dict[str, str]], tells: bool = False) -> list[httpx.Response]:
     """Ask with headers, one request after the other."""
 
     async def scenario() -> list[httpx.Response]:
-        async with client(access) as asking:
+        async with client(access, tells=tells) as asking:
             return [await asking.get(path, headers=headers) for path, headers in requests]
 
     return asyncio.run(scenario())
@@ -267,6 +267,8 @@ def _by_public_half(provider: Provider) -> str:
         (_by_public_half, "not accepted"),
         (lambda _: "x" * 9000, "too long"),
         (lambda _: "a.b.c", "no token"),
+        (lambda _: f"{_encoded(b'[' * 6000)}.b.c", "no token"),
+        (lambda _: f"{_encoded(b'1' * 6000)}.b.c", "no token"),
         (lambda p: p.token(exp="soon"), "not good"),
     ],
 )
@@ -399,6 +401,21 @@ def test_a_refusal_can_be_found_again(keys: Path) -> None:
     assert [each.status_code for each in (given, first, second)] == [401] * 3
     assert given.headers["x-request-id"] == "mine-1"
     assert len({first.headers["x-request-id"], second.headers["x-request-id"], "not one"}) == 3
+
+
+def test_a_refusal_has_a_line_in_the_log(keys: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As every other answer has, where the owner wants one for each request; who was refused is seen by the id."""
+    caplog.set_level("INFO", logger="towpath.access")
+    request = ("/v1/predict", {"x-request-id": "mine-1", "x-api-key": "0" * 30})
+    ask(Access(keys=ApiKeys(file=keys)), request)
+    assert not caplog.records
+    ask(Access(keys=ApiKeys(file=keys)), request, tells=True)
+    (record,) = caplog.records
+    told = vars(record)["fields"]
+    assert record.message == "GET /v1/predict 401"
+    assert (told["path"], told["status"], told["x-request-id"]) == ("/v1/predict", 401, "mine-1")
+    assert told["took_ms"] >= 0
+    assert "0" * 30 not in str(told)
 
 
 def test_the_contract_says_who_may_ask(keys: Path) -> None:
