@@ -43,7 +43,7 @@ class Follower:
         self._seen: Stamp | None = None
         self._wanted: int | None = None  # the generation that is being brought live
         self._parent = os.getppid()
-        self._reported = True
+        self._reported: bool | None = None  # whether the newest is; None as long as there is nothing to tell
 
     @property
     def ready(self) -> bool:
@@ -79,7 +79,7 @@ class Follower:
             else:
                 self._swap(live)
             self._reported = False
-        if not self._reported:
+        if self._reported is False or (self._reported and not self._state.exists()):
             # On a full disk it is tried again at each look: until it is said, the service has not converged.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(self._report)
@@ -87,7 +87,11 @@ class Follower:
 
     def withdraw(self) -> None:
         """Remove this worker's state: it is about to end."""
-        (self.states / f"{os.getpid()}.json").unlink(missing_ok=True)
+        self._state.unlink(missing_ok=True)
+
+    @property
+    def _state(self) -> Path:
+        return self.states / f"{os.getpid()}.json"
 
     def _prepare(self) -> Live:
         pointer = read_pointer(self.pointer)
@@ -123,7 +127,7 @@ class Follower:
     def _report(self) -> None:
         releases = {name: lane.release for name, lane in self.live.lanes.items()}
         state = WorkerState(pid=os.getpid(), generation=self.live.generation, lanes=releases, error=self.error)
-        write_atomically(self.states / f"{state.pid}.json", state.model_dump_json(by_alias=True))
+        write_atomically(self._state, state.model_dump_json(by_alias=True))
         for pid in _pids(self.states):
             if not is_alive(pid):
                 (self.states / f"{pid}.json").unlink(missing_ok=True)

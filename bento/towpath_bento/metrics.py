@@ -4,12 +4,14 @@ import os
 from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from towpath_bento.problems import FieldError
+from towpath_bento.problems import FieldError, ProblemError
 from towpath_gitops.records.signature import Signature
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,6 +25,9 @@ OTHER: Final = "(other)"  # shares one series among all that are beyond
 SHADOW: Final = "shadow"
 NAMED: Final = "named"  # the lane of what callers ask of a release by its id
 PROBE: Final = "probe"  # the lane of what Towpath itself asks: such requests are nobody's traffic
+
+if FOLDER_VARIABLE in os.environ:  # somebody may have removed it since: a worker must be able to start all the same
+    Path(os.environ[FOLDER_VARIABLE]).mkdir(parents=True, exist_ok=True)
 
 # From half a millisecond, about what one row takes, to the seconds of a full batch on a busy machine.
 _BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -88,9 +93,16 @@ BUILD: Final = Gauge(
 
 
 def render() -> bytes:
-    """Return all metrics of all workers in Prometheus' text format."""
+    """Return all metrics of all workers in Prometheus' text format.
+
+    Raises:
+        ProblemError: 503, this worker's files are not there any more: what is left would be less than was counted.
+    """
     if FOLDER_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
+    if not any(Path(os.environ[FOLDER_VARIABLE]).glob(f"*_{os.getpid()}.db")):
+        detail = "The files of the metrics were removed. They come back when the service is started again."
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after="60")
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client does not annotate it
     return generate_latest(registry)

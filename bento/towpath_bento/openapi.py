@@ -53,7 +53,7 @@ def document(
         "/livez": {"get": _simple("livez", "The process answers")},
         "/readyz": {"get": _simple("readyz", "A champion is live", refusals=("503",))},
         "/ping": {"get": _simple("ping", "A champion is live", refusals=("503",))},
-        "/metrics": {"get": _simple("metrics", "Metrics of all workers", kind="text/plain")},
+        "/metrics": {"get": _simple("metrics", "Metrics of all workers", kind="text/plain", refusals=("503",))},
         "/openapi.json": {"get": _simple("openapi", "This document", refusals=("503",))},
     }
     return described

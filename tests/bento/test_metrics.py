@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -148,7 +149,10 @@ def test_a_worker_tells_its_vitals() -> None:
 def test_two_workers_count_and_remember_as_one(
     launch: Callable[..., Any], tiny: Callable[..., Any], row: dict[str, Any]
 ) -> None:
-    """Sums are those of all workers, and so is the journal; what it holds survives a killed one."""
+    """Sums are those of all workers, and so is the journal; what it holds survives a killed one.
+
+    Where the files of the sums are removed, that is told; predictions go on.
+    """
     settings = "journal=Journal(share=1, flush_s=0.2)"
     service = launch(workers=2, settings=settings, champion=tiny(told={"deciles": DECILES}))
     with_refused = row | {"hour": 77}
@@ -171,6 +175,11 @@ def test_two_workers_count_and_remember_as_one(
     journal = service.folder / "journal"
     assert len(read_journal(journal)) == 80
     assert len(list(journal.rglob("*.parquet"))) == 2
+    (files,) = service.folder.rglob("prometheus_multiproc_dir")
+    shutil.rmtree(files)
+    lost = service.client.get("/metrics")
+    assert (lost.status_code, lost.headers["retry-after"]) == (503, "60")
+    assert service.predict(row).status_code == 200
     os.kill(int(next(iter(service.client.get("/version").json()["workers"]))), signal.SIGKILL)
     kept = read_journal(journal)
     assert len(kept) == 80

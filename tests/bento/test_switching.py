@@ -1,5 +1,6 @@
 # ruff: noqa: ANN401 (the fixtures' own types live in conftest, which tests cannot import)
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -148,6 +149,14 @@ def test_a_shadow_is_scored_and_never_answers(
         assert time.monotonic() < end
         time.sleep(0.05)
     pair.switch(champion=champion)
+
+
+def test_workers_that_lost_their_states_tell_them_again(pair: Any, champion: Any) -> None:
+    """Whoever waits for a service to converge is not kept waiting for the next switch."""
+    shutil.rmtree(pair.folder / "workers")
+    version = pair.wait(lambda version: version["converged"])
+    assert version["release"] == champion.release.id
+    assert len(version["workers"]) == 2
 
 
 def test_a_killed_worker_is_replaced(pair: Any, champion: Any, row: dict[str, Any]) -> None:
