@@ -6,7 +6,7 @@ and a time, an answer must be fetched at some pace, and more connections than fi
 """
 
 import asyncio
-import logging
+import re
 import resource
 import time
 from http import HTTPStatus
@@ -18,11 +18,11 @@ from towpath_bento import problems
 from towpath_bento.limits import FETCH_TIMEOUT_S, FETCHED_BYTES, HEAD_TIMEOUT_S, MAX_HEAD_BYTES
 from towpath_bento.problems import ProblemError
 
-log = logging.getLogger("towpath.bento")
-
 LOOK_S: Final = 1.0
 _KEPT_FILES: Final = 100  # that a worker opens beside its connections: libraries, models, metrics, the journal
 _LEAST: Final = 16  # connections, however few files may be open
+
+_UPGRADE: Final = re.compile(rb"(?i)\nupgrade([ \t]*:)")
 
 _open: set["Connection"] = set()
 
@@ -52,6 +52,8 @@ class Connection(auto.AutoHTTPProtocol):  # type: ignore[valid-type, misc]  # uv
     def data_received(self, data: bytes) -> None:
         """Read on, and count what has become neither a head nor a part of a body."""
         before = self.cycle
+        if b"pgrade" in data and (before is None or not before.more_body):
+            data = _without_upgrade(data)
         super().data_received(data)
         cycle = self.cycle
         if cycle is not before or (cycle is not None and cycle.body):
@@ -105,6 +107,16 @@ def most() -> int:
     """Return how many connections a worker holds at once: as many as it may open files, but some for itself."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return max(_LEAST, limit - _KEPT_FILES)
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return a head, and what follows, without its wish for another protocol: there is none here.
+
+    Whoever asks for HTTP/2 in this way (Java's client does unless it is told otherwise) is content with HTTP/1.1, but
+    the parser passes over the body that follows such a wish.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(rb"\nx-upgrade\1", head) + end + rest
 
 
 def _answer(problem: ProblemError) -> bytes:

@@ -126,6 +126,25 @@ def test_a_head_without_an_end_is_refused(head: bytes, piece: bytes, status: byt
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("wish", [b"h2c", b"websocket", b"h2c, websocket"])
+def test_a_wish_for_another_protocol_costs_no_body(wish: bytes) -> None:
+    """A client that would rather speak HTTP/2, such as Java's, is answered in HTTP/1.1; bodies stay as they are."""
+    body = b"\r\n\r\n\nupgrade: no\r\n"
+
+    async def scenario() -> None:
+        async with serving() as opened:
+            reader, writer = await opened()
+            wished = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAEAAEAA\r\n" % wish
+            for _ in range(2):
+                writer.write(
+                    b"POST / HTTP/1.1\r\nhost: x\r\n%scontent-length: %d\r\n\r\n%s" % (wished, len(body), body)
+                )
+                answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n%d" % len(body)), 5)
+                assert answer.startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(scenario())
+
+
 def test_a_long_body_in_small_pieces_is_no_head() -> None:
     """Whatever it weighs; and many requests at once are as many heads."""
 
