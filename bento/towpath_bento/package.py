@@ -13,8 +13,8 @@ from typing import Final
 import towpath_bento
 import towpath_gitops
 from towpath_bento.declared import needed_libraries
+from towpath_bento.engines.native import BOOSTERS
 from towpath_bento.engines.native import LIBRARIES as NATIVE
-from towpath_bento.engines.native import LIGHTGBM, XGBOOST
 from towpath_bento.engines.owners import read_code
 from towpath_bento.image.bill import BILL, bill_of_materials
 from towpath_bento.image.locked import REQUIREMENTS, locked
@@ -29,7 +29,6 @@ from towpath_gitops.records.signature import Signature
 
 SERVICE: Final = "service.py"
 _SERVING: Final = ("bentoml", "msgspec", "numpy", "prometheus-client", "psutil", "pydantic", "ruamel.yaml")
-_BOOSTERS: Final = {XGBOOST: "xgboost", LIGHTGBM: "lightgbm"}
 _OURS: Final = (towpath_gitops, towpath_bento)
 _NOT_CODE: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -89,7 +88,7 @@ def package(release: Release, artifact: Path, code: Path, into: Path, lock: Path
 
 def _roots(artifact: Path, signature: Signature, needed: tuple[str, ...]) -> tuple[str, ...]:
     onnx, native = signature.engine == "onnx", signature.engine == "native" or set(NATIVE) <= set(needed)
-    boosters = [library for name, library in _BOOSTERS.items() if (artifact / name).is_file()]
+    boosters = [library for name, library in BOOSTERS.items() if (artifact / name).is_file()]
     code = read_code(artifact / CODE, signature.code).libraries if signature.code else ()
     own = (*code, *("onnxruntime",) * onnx, *(*NATIVE, *boosters) * native)
     return tuple(dict.fromkeys((*_SERVING, *own, *needed)))

@@ -25,6 +25,7 @@ from towpath_bento.crossover.measuring import SIZES, Measured, difference, measu
 from towpath_bento.crossover.probes import UNSEEN, probes
 from towpath_bento.crossover.settling import Crossover, Settling
 from towpath_bento.engines import native
+from towpath_bento.image import answering
 from towpath_bento.lane import Lane, golden_rows, open_lane
 from towpath_bento.server import ModelServer
 from towpath_bento.settings import ManyRows
@@ -35,6 +36,7 @@ from towpath_gitops.errors import InvalidFileError
 from towpath_gitops.records.artifact import manifest_digest
 from towpath_gitops.records.parsing import parse_json
 from towpath_gitops.records.pointer import LanePointer, Pointer
+from towpath_gitops.records.release import Release
 
 RELEASE = "sha256:" + "1" * 64
 SCHEMA = """\
@@ -316,3 +318,22 @@ def test_no_threads_are_no_setting() -> None:
     """The owner is told what to correct."""
     with pytest.raises(InvalidFileError, match="threads is 0"):
         ManyRows(threads=0)
+
+
+def test_an_image_that_lacks_a_library_of_the_system_is_not_built(
+    lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is built the release answers its golden requests, and its native engine opens; or the build says why."""
+    fields = {"model": "m", "version": 1, "semver": "1.0.0", "artifact": lane.artifact, "code": "a" * 40}
+    release = Release.model_validate(fields | {"schema": lane.artifact, "data": lane.artifact})
+    (tmp_path / "release.json").write_text(release.model_dump_json(by_alias=True))
+    (tmp_path / "model").symlink_to(lane.folder)
+    monkeypatch.setattr(sys, "argv", ["answering", str(tmp_path)])
+    answering.main()
+    library = next(name for file, name in native.BOOSTERS.items() if (lane.folder / file).is_file())
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / f"{library}.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path / "lacking")
+    monkeypatch.delitem(sys.modules, library)
+    with pytest.raises(SystemExit, match=r"does not answer in this image:\n.*lacks a library: libgomp.so.1"):
+        answering.main()

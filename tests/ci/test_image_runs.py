@@ -22,7 +22,7 @@ import pytest
 from towpath_ci.drills.stage import Stage
 from towpath_ci.main import app
 from towpath_gitops import layout
-from towpath_gitops.errors import NotFoundError
+from towpath_gitops.errors import DeliveryError, NotFoundError
 from towpath_gitops.records.artifact import GOLDEN
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.golden import Golden
@@ -365,6 +365,23 @@ def test_podman_builds_an_image_whose_many_rows_xgboost_may_answer(
         )
         assert "cannot answer many rows" not in container.said()
     sh("podman", "rmi", "--force", NATIVE)
+
+
+def test_a_base_that_lacks_a_library_is_refused_with_the_reason(
+    synced: Synced, base: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LightGBM's own code needs a library of the system, which a small Debian has not: the build says so."""
+    stage = synced.stage
+    monkeypatch.chdir(stage.root)
+    with (
+        stage.branch("light", "model.yaml", "frameworks: [xgboost]", "frameworks: [lightgbm]"),
+        stage.branch("light-many", "bento/service.py", 'service = model_server(name="canal")', MANY),
+    ):
+        release = stage.train()
+        with pytest.raises(SystemExit) as ended:
+            app(["image", "build", release.short_id, "--base", base, "--builder", "buildah"])
+    assert ended.value.code == DeliveryError.exit_code
+    assert "libgomp.so.1" in capsys.readouterr().err
 
 
 def test_the_same_input_gives_the_same_image(synced: Synced, base: str, monkeypatch: pytest.MonkeyPatch) -> None:

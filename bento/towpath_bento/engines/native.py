@@ -1,6 +1,7 @@
 """The native engine: pipeline and booster as the training libraries keep them, for what no graph can express."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -19,6 +20,7 @@ Booster = Callable[[Any], NDArray[np.floating[Any]]]
 LIBRARIES: Final = ("pandas", "scikit-learn", "skops")  # that it needs beside the booster's own
 XGBOOST: Final = "booster.ubj"
 LIGHTGBM: Final = "booster.txt"
+BOOSTERS: Final = {XGBOOST: "xgboost", LIGHTGBM: "lightgbm"}  # file → library
 _OURS: Final = "towpath_bento.transformers"
 # What a pipeline may hold besides scikit-learn's own estimators, which skops knows and trusts itself.
 TRUSTED: Final = (
@@ -69,7 +71,9 @@ def open_engine(folder: Path, signature: Signature) -> Engine:
         booster = openers[present[0]](folder / present[0])
     except ImportError as error:
         raise MissingDependencyError(
-            f"The native engine lacks a library: {error}", hint="Install it with: pip install 'towpath[bento,native]'"
+            f"The native engine lacks a library: {error}",
+            hint="One of Python: pip install 'towpath[bento,native]'. One of the system: LightGBM needs libgomp.so.1, "
+            "of Debian's package libgomp1; an image has it from its base, or not at all.",
         ) from error
     return NativeEngine(pipeline, booster, [column.name for column in signature.inputs])
 
@@ -103,8 +107,7 @@ def _open_pipeline(path: Path, trusted: tuple[str, ...]) -> Any:  # noqa: ANN401
 
 
 def _open_xgboost(path: Path) -> Booster:
-    import xgboost  # noqa: PLC0415 (heavy; only this engine needs it)
-
+    xgboost = _library(BOOSTERS[XGBOOST])
     try:
         booster = xgboost.Booster({"nthread": 1}, model_file=path)
     except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:
@@ -118,10 +121,17 @@ def _open_xgboost(path: Path) -> Booster:
 
 
 def _open_lightgbm(path: Path) -> Booster:
-    import lightgbm  # noqa: PLC0415 (heavy; only this engine needs it)
-
+    lightgbm = _library(BOOSTERS[LIGHTGBM])
     try:
         booster = lightgbm.Booster(model_file=path)
     except lightgbm.basic.LightGBMError as error:
         raise InvalidFileError(f"{path} is not a LightGBM model", why=str(error)) from error
     return lambda matrix: cast("NDArray[np.floating[Any]]", np.asarray(booster.predict(matrix, num_threads=1)))
+
+
+def _library(name: str) -> Any:  # noqa: ANN401 (untyped libraries)
+    """Import a booster's library, heavy and only needed here; each loads its own code by hand, which may lack some."""
+    try:
+        return import_module(name)
+    except OSError as error:
+        raise ImportError(str(error)) from error
