@@ -8,7 +8,8 @@ import pytest
 from towpath_ci.drills.stage import Stage
 from towpath_ci.main import app
 from towpath_gitops.delivery.registry import EVIDENCE_PATH
-from towpath_gitops.errors import RefusedError
+from towpath_gitops.errors import NotFoundError, RefusedError
+from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.evidence import Evidence, Kind, Verdict
 from towpath_gitops.records.load import LoadFigures
 from towpath_gitops.records.load_gates import contradictions
@@ -63,3 +64,15 @@ def test_too_few_rounds_are_refused_before_anything_starts(
         app(["load", "latest", "--rounds", "2"])
     assert ended.value.code == 2
     assert "--rounds" in capsys.readouterr().err
+
+
+def test_an_image_that_is_not_on_record_is_not_driven(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is started: evidence about an image that nobody built of the release would be worth nothing."""
+    monkeypatch.chdir(stage.root)
+    for image in ("newest", f"registry.example.org/canal@{digest_of('foreign')}"):
+        with pytest.raises(SystemExit) as ended:
+            app(["load", "latest", "--image", image])
+        assert ended.value.code == NotFoundError.exit_code
+        assert "no such image" in capsys.readouterr().err

@@ -3,11 +3,12 @@
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from typing import Final
 
 from towpath_bento.image.shelf import tls
-from towpath_bento.image.tools import run
+from towpath_bento.image.tools import missing_tool, run
 from towpath_bento.packaged import ENVIRONMENT_VARIABLE
 from towpath_gitops.delivery.loopback import HOST
 from towpath_gitops.errors import DigestMismatchError, TowpathError
@@ -33,6 +34,8 @@ class Container:
             DeliveryError: the registry does not hold it, or it cannot be started; what podman said is the reason.
             DigestMismatchError: podman runs another image.
         """
+        if shutil.which(PODMAN) is None:
+            raise missing_tool("A load test of an image", PODMAN)
         self._image = image
         self._name = f"towpath-load-{secrets.token_hex(6)}"
         known = (f"--env={_KEYS}",) if os.environ.get(_KEYS) else ()

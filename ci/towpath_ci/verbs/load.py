@@ -88,7 +88,7 @@ def load(  # noqa: PLR0913 (options of the command line, always named)
         raise RefusedError(
             f"{found} does not pass its load test: {evidence.verdict}",
             why="\n".join(f"  - {finding.gate}: {finding.verdict}: {finding.message}" for finding in red),
-            hint=_hint(evidence, found.short_id, how.rounds),
+            hint=_hint(evidence, f"{found.short_id}{f' --image {image}' if image else ''}", how.rounds),
         )
 
 
@@ -109,9 +109,7 @@ def _tell(evidence: Evidence, folder: Path) -> None:
     say(f"Locust's own report: {plain(os.path.relpath(folder / 'report.html'))}")
 
 
-def _hint(evidence: Evidence, release: str, rounds: int) -> str:
+def _hint(evidence: Evidence, what: str, rounds: int) -> str:
     if evidence.verdict is Verdict.INCONCLUSIVE:
-        return (
-            f"Let nothing else run on this machine, and take more rounds: towpath load {release} --rounds {4 * rounds}"
-        )
+        return f"Let nothing else run on this machine, and take more rounds: towpath load {what} --rounds {4 * rounds}"
     return "Make the model smaller or the features cheaper, or change what `serve` in model.yaml promises."
