@@ -8,10 +8,13 @@ import pytest
 
 from towpath_gitops import layout
 from towpath_gitops.errors import InvalidFileError
-from towpath_gitops.promotion.proposal import propose_experiment, propose_rollback
+from towpath_gitops.promotion.proposal import propose_experiment, propose_repackage, propose_rollback
 from towpath_gitops.records.base import digest_of
 from towpath_gitops.records.deployment import parse_deployment
+from towpath_gitops.records.evidence import Kind
 from towpath_gitops.records.image import ImageRecord
+from towpath_gitops.records.load import LoadFigures
+from towpath_gitops.records.load_gates import judged
 
 FILE = layout.environment_path("staging", "flights")
 
@@ -96,3 +99,23 @@ def test_a_challenger_names_its_image_and_is_held_to_it(world: Any) -> None:
     for shown in (record.image, record.sbom, "oar==1.0"):
         assert shown in pull.body
     assert "image" not in world.rules(pull)
+
+
+def test_another_image_of_what_serves_bears_the_load_first(world: Any, loaded: LoadFigures) -> None:
+    """Where the policy asks for both: the registry's evidence counts, for such a change brings none of its own."""
+    release = world.register(1)
+    world.declare("staging", release)
+    world.policy("staging, evidence: {", "staging, image: required, evidence: {load: 7d, ")
+    patched = _record(world, release, "patched")
+    options = {"environment": "staging", "model": "flights", "image": patched.image, "reason": "CVE", "now": world.now}
+    pull = propose_repackage(world.desk(), **options)
+
+    def rules(image: str | None) -> set[str]:
+        details = loaded.plain() | ({"image": image} if image else {})
+        fields = {"findings": judged(loaded), "details": details, "champion": digest_of("champion")}
+        world.store.publish(release, world.evidence(release, Kind.LOAD, **fields))
+        return set(world.rules(pull)) - {"approvals"}
+
+    assert set(world.rules(pull)) - {"approvals"} == {"evidence_missing"}
+    assert rules(None) == rules(digest_of("before")) == {"load_image"}
+    assert rules(patched.digest) == set()
