@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from towpath_bento.limits import wrong_with_name
-from towpath_flows.data.sources.measures import CLOCKS, amount, clock
+from towpath_flows.data.sources.measures import CLOCKS, ZERO, amount, clock
 from towpath_flows.inference import texts
 from towpath_flows.inference.naming import one_line
 from towpath_flows.text_spec import TextSpec
@@ -65,6 +65,7 @@ def _clock(known: list[str]) -> str | None:
 
 
 def _unit(known: list[str]) -> str | None:
+    known = [text for text in known if not ZERO.fullmatch(text)]
     if not texts.are_measures(known):
         return None
     unit = min(_BESIDES.sub("", text) for text in known)

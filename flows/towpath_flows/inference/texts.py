@@ -17,10 +17,11 @@ _DATE: Final = re.compile(
 )
 NUMBER: Final = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _MEASURE: Final = re.compile(
-    r"\(?[+-]?(?:[$€£¥₹]|[A-Z]{3} )\s?[+-]?\d[\d.,' ]*\)?|[+-]?\d[\d.,' ]*\s?(?:%|‰|°[CF]?|[$€£¥₹]|[A-Za-zµ²³/]{1,6})"
+    r"\(?[+-]?(?:[A-Z]{0,3}[$€£¥₹]|[A-Z]{3} )\s?[+-]?\d[\d.,' ]*\)?"
+    r"|[+-]?\d[\d.,' ]*\s?(?:%|‰|°[CF]?|[$€£¥₹]|[A-Za-zµ²³/]{1,6})"
 )
 _ODD_NUMBER: Final = re.compile(r"\(\s*\d[\d.,]*\s*\)|\d[\d.,]*\s?-|[\u2212\u2013]\s?\d[\d.,]*")
-AMOUNT: Final = re.compile(r"\(?[+-]?(?:[$€£¥₹]\s?[+-]?\d[\d.,' ]*|\d[\d.,' ]*\s?[%‰$€£¥₹])\)?")
+AMOUNT: Final = re.compile(r"\(?[+-]?(?:[A-Z]{0,3}[$€£¥₹]\s?[+-]?\d[\d.,' ]*|\d[\d.,' ]*\s?[%‰$€£¥₹])\)?")
 TIME: Final = re.compile(r"(?:\d+ days? )?\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d+)?)?\s*(?:[ap]\.?m\.?)?", re.IGNORECASE)
 _NEARLY_ALL: Final = 0.95
 _MOSTLY: Final = 0.8

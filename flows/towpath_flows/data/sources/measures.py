@@ -7,6 +7,7 @@ import pandas as pd
 
 from towpath_flows.text_spec import TextSpec
 
+ZERO: Final = re.compile(r"[+-]?0+(?:[.,]0+)?")
 CLOCKS: Final = {"h:m:s": (3600, 60, 1), "h:m": (3600, 60), "m:s": (60, 1)}  # seconds of each part
 _CLOCK: Final = re.compile(
     r"(-)?(?:(\d+) days? )?(\d+):([0-5]?\d)(?::([0-5]?\d(?:\.\d+)?))?\s*([AaPp])?(?:\.?[Mm]\.?)?"
@@ -52,6 +53,8 @@ def amount(written: str, unit: str, text: TextSpec) -> float | None:
     sign = ""
     if plain.startswith("(") and plain.endswith(")"):  # what a bookkeeper owes
         plain, sign = plain[1:-1], "-"
+    if ZERO.fullmatch(plain):  # in every unit the same
+        return 0.0
     bare = _beside(plain, unit)
     if bare is None:
         return None
