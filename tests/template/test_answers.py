@@ -1,7 +1,9 @@
 """Answers that would break out of YAML, paths, Make or a shell are refused, and the refusal says what to write."""
 
 import re
+import sys
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from towpath_gitops.records.policy import GitHubSettings
 
 Render = Callable[..., Path]
 QUESTIONS: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "copier.yml").read_text())
+LOCK = Path(__file__).parents[2] / "requirements.txt"
 JINJA = SandboxedEnvironment(extensions=[AnsibleCoreFiltersExtension])
 FIXED = {
     "reserved_names": yaml.safe_load(QUESTIONS["reserved_names"]["default"]),
@@ -32,7 +35,7 @@ ANYWHERE = [
 ]  # fmt: skip
 CORPUS = {
     "model": [*ANYWHERE, "Flights", "1a", "true", "null", "on", "a.b", "a b"],
-    "package": [*ANYWHERE, "a-b", "flows", "class", "json", "towpath", "_a", "1a"],
+    "package": [*ANYWHERE, "a-b", "flows", "class", "json", "towpath", "_a", "1a", "click", "statistics"],
     "description": [
         "", "a\nb", "a\n", "a\x00", "{{ 7*7 }}", "${{ secrets.X }}", "`id`", "<script>", 'a"b', "\\", "a\u2028b",
         "[a](b)",
@@ -63,6 +66,22 @@ def refusal(question: str, answer: object) -> str:
     """Return what a question's validator says to an answer; empty when it is accepted."""
     template = JINJA.from_string(QUESTIONS[question]["validator"])
     return template.render(FIXED | {question: answer}).strip()
+
+
+def test_no_package_hides_a_module_of_python_or_of_a_library() -> None:
+    """A model may be called click or statistics; its package is then called otherwise, for `src/` comes first."""
+    locked = {_plain(line.partition("==")[0]) for line in LOCK.read_text().splitlines() if re.match(r"\w.*==", line)}
+    installed = {name for name, of in packages_distributions().items() if locked & set(map(_plain, of))}
+    named = {name for name in sys.stdlib_module_names | installed if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name)}
+    assert named - set(FIXED["reserved_names"]) == set(), "add these to reserved_names in copier.yml"
+    default = JINJA.from_string(QUESTIONS["package"]["default"])
+    for model, package in {"click": "click_model", "late-boats": "late_boats", "requests": "requests_model"}.items():
+        assert default.render(FIXED | {"model": model}) == package
+        assert refusal("package", package) == ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @pytest.mark.parametrize("question", [name for name in CORPUS if "validator" in QUESTIONS[name]])
