@@ -299,3 +299,28 @@ def test_the_rules_of_main_are_written_as_github_writes_them(places: dict[str, P
         Draft202012Validator(one_of).validate(rule)
         with pytest.raises(ValidationError):
             Draft202012Validator(one_of).validate(rule | {"type": "no_such_rule"})
+
+
+def test_a_push_deploys_once_there_is_a_server_and_a_place_to_clone_from(
+    places: dict[str, Path], tmp_path: Path
+) -> None:
+    """Without a server there is nothing to do; flows that no worker elsewhere could fetch are not deployed."""
+    flows = yaml.safe_load((places["defaults"] / FOLDER / "flows.yml").read_text())
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    make.write_text('#!/bin/sh\necho "made $*"\n')
+    make.chmod(0o755)
+
+    def push(server: str, pulled: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "prefect.yaml").write_text(pulled)
+        variables = {"PATH": f"{make.parent}:{os.environ['PATH']}", "PREFECT_API_URL": server}
+        script = ("bash", "-e", "-c", flows["jobs"]["deploy"]["steps"][-1]["run"])
+        return subprocess.run(script, cwd=tmp_path, env=variables, check=False, capture_output=True, text=True)
+
+    here = (places["defaults"] / "prefect.yaml").read_text()
+    elsewhere = "pull:\n  - prefect.deployments.steps.git_clone:\n      repository: https://git.example.com/a.git\n"
+    assert "nothing to do" in (idle := push("", elsewhere)).stdout
+    assert (idle.returncode, "made" in idle.stdout) == (0, False)
+    assert "no git_clone step" in (lost := push("https://prefect.example.com/api", here)).stdout
+    assert (lost.returncode, "made" in lost.stdout) == (1, False)
+    assert push("https://prefect.example.com/api", elsewhere).stdout == "made deploy\n"
