@@ -10,6 +10,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("towpath", deadline=None)  # where a machine has other work, a slow example proves nothing
+settings.load_profile("towpath")
 
 NODE = Path(__file__).parent / "node"
 FEAST = ("feast>=0.60,<1",)
