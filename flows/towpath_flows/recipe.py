@@ -122,5 +122,5 @@ def _platform() -> str:
 
 
 def _installed() -> dict[str, str]:
-    found = ((each.metadata["Name"], each.version) for each in metadata.distributions())
-    return {name.lower().replace("_", "-"): version for name, version in found if name}
+    found = (each.metadata for each in metadata.distributions())  # each time it is asked for it is read and parsed
+    return {known["Name"].lower().replace("_", "-"): known["Version"] for known in found if known["Name"]}

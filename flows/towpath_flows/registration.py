@@ -99,7 +99,8 @@ def register(root: Path, training: Training, assessments: Sequence[Assessment]) 
             return done
         run = registry.client.create_run(experiment, run_name=None, tags=_tags(training))
         _log_unbound(registry.client, run, training, assessments)
-        release = _release(training, _create_version(registry.client, training.model, run), semver)
+        version = _create_version(registry.client, training.model, run, new=not known)
+        release = _release(training, version, semver)
         _log_bound(registry.client, root, run, release, assessments)
         record = lineage_of(training, release).model_dump_json(by_alias=True, indent=2) + "\n"
         registry.client.log_text(run.info.run_id, record, LINEAGE_PATH)
@@ -284,11 +285,13 @@ def _metrics(assessments: Sequence[Assessment]) -> dict[str, float]:
     return found
 
 
-def _create_version(client: Any, model: str, run: Any) -> int:  # noqa: ANN401 (MLflow has no types)
+def _create_version(client: Any, model: str, run: Any, *, new: bool) -> int:  # noqa: ANN401 (MLflow has no types)
+    """Create a version of the model, and a `new` model first: MLflow reads all versions to refuse one that exists."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
 
-    with suppress(MlflowException):  # it exists, or the next call says what is wrong
-        client.create_registered_model(model)
+    if new:
+        with suppress(MlflowException):  # it exists, or the next call says what is wrong
+            client.create_registered_model(model)
     source = f"{run.info.artifact_uri}/{ARTIFACT_PATH}"
     return int(client.create_model_version(model, source, run_id=run.info.run_id).version)
 

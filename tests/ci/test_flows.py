@@ -1,5 +1,6 @@
 """How the verbs that train and monitor find a flow and tell what its stages do."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -29,6 +30,20 @@ def test_a_flow_that_does_not_take_a_parameter_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidFileError, match="takes no parameter sample") as caught:
         flows._require(lambda since, until: (since, until), {"since", "sample"}, tmp_path / "train.py")
     assert "make update" in caught.value.hint
+
+
+def test_libraries_are_loaded_with_few_looks_for_cycles() -> None:
+    """Inside, Python looks for cycles far more rarely, but it does; afterwards as ever, whatever happened."""
+    before, seen = gc.get_threshold(), []
+
+    def fail() -> None:
+        seen.append((gc.isenabled(), gc.get_threshold()))
+        raise OSError
+
+    with pytest.raises(OSError), flows.briskly():  # noqa: PT011 (any error would do)
+        fail()
+    assert seen == [(True, (50_000, *before[1:]))]
+    assert gc.get_threshold() == before
 
 
 def test_stages_are_told_in_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,6 +208,16 @@ def test_a_moved_head_is_refused(published: Project, exported: Exported, commit:
         register(published.root, training, [RED])
 
 
+def test_a_model_that_has_releases_is_not_made_again(
+    published: Project, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow would read all its versions, to refuse it in the end."""
+    training, registry = _training(published, exported), _registry(published)
+    register(published.root, training, [RED])
+    monkeypatch.setattr(type(registry.client), "create_registered_model", _fail)
+    assert register(published.root, training, [RED]).version == 2
+
+
 @pytest.mark.parametrize("point", ["_create_version", "_log_bound", "_finish"])
 def test_nothing_is_half_registered(
     published: Project, exported: Exported, monkeypatch: pytest.MonkeyPatch, point: str

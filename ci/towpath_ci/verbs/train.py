@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from towpath_ci.console import mark, next_step, plain, say
-from towpath_ci.flows import run_flow
+from towpath_ci.flows import briskly, run_flow
 from towpath_ci.lazy import verb
 from towpath_ci.options import Since, Until
 from towpath_ci.verbs.show import tell_evidence
@@ -40,9 +40,10 @@ def train(*, since: Since = None, until: Until = None, sample: Sample = None, ag
     if key is not None:
         key.opened()  # better refused now than after the training
     start = monotonic()
-    known = {release.id for release in workspace.registry.releases(workspace.model)}
     given = {"since": since, "until": until, "sample": sample, "again": again or None}
-    release_id = run_flow(workspace.root, "train", **given)
+    with briskly():
+        known = {release.id for release in workspace.registry.releases(workspace.model)}
+        release_id = run_flow(workspace.root, "train", **given)
     took = f"{monotonic() - start:.0f} s"
     if not isinstance(release_id, str):
         say(f"{mark('ok')} The flow ended in {took} without registering a release.")

@@ -33,13 +33,13 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
         InvalidFileError: a column of the schema can be no input, or none that is looked up.
         UnavailableError, MissingDependencyError, ConflictError: the cluster cannot be used, or loses its workers.
     """
-    features = Features.of(project, splits.train, splits.target)
-    features = Features(with_lookups(project, features.signature))
+    plain = Features.of(project, splits.train, splits.target)
+    features = Features(with_lookups(project, plain.signature))
     setting = replace(setting_of(project, splits), threads=threads or cores())
     with cluster.opened(project.spec.train.cluster) as workers:
         trainer = trainer_on(workers, tuned.framework)
         try:
-            rounds = tuned.rounds or _rounds(project, splits, trainer, tuned, setting)
+            rounds = tuned.rounds or _rounds(project, plain, splits, trainer, tuned, setting)
             last = prepare(project, features, splits.development)
             final = trainer.fit(last.train, None, tuned.params, replace(setting, rounds=rounds))
         except (ValueError, RuntimeError) as error:
@@ -62,9 +62,10 @@ def fit(project: Project, splits: Splits, tuned: TuneResult, threads: int | None
     return _deciding(project, splits, model, asked, setting)
 
 
-def _rounds(project: Project, splits: Splits, trainer: Trainer, tuned: TuneResult, setting: Setting) -> int:
+def _rounds(  # noqa: PLR0913, PLR0917 (a fit needs rows, what to make of them, and how)
+    project: Project, features: Features, splits: Splits, trainer: Trainer, tuned: TuneResult, setting: Setting
+) -> int:
     """Find how many rounds do validation good; the rows of this fit are let go before the last one."""
-    features = Features.of(project, splits.train, splits.target)
     first = prepare(project, features, splits.train, splits.validation)
     return trainer.fit(first.train, first.judge, tuned.params, setting).rounds
 
