@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rounds import Contestant, compare, computed, head
 from sklearn.metrics import roc_auc_score
 
-from towpath_flows.evaluation.bootstrap import resample, resample_counts
+from towpath_flows.evaluation.bootstrap import resample
+from towpath_flows.evaluation.draws import resample_counts
 from towpath_flows.evaluation.metrics import METRICS, Floats
 
 ROUNDS = 9

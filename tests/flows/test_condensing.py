@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from towpath_flows.evaluation import condensing
-from towpath_flows.evaluation.bootstrap import Estimate, cell_counts, estimates
+from towpath_flows.evaluation.bootstrap import Estimate, estimates
 from towpath_flows.evaluation.condensing import measured, sample_of
+from towpath_flows.evaluation.draws import cell_counts
 from towpath_flows.evaluation.metrics import METRICS, Floats, metrics_of
 from towpath_flows.evaluation.slices import measure_slices
 from towpath_flows.spec import SliceGate

@@ -1,13 +1,14 @@
 """Bootstrap intervals: rows drawn again with replacement, many at a time (Efron & Tibshirani 1993, chapter 13)."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from towpath_flows.evaluation.draws import cell_counts, resample_counts
 from towpath_flows.evaluation.metrics import Floats, Prepared
 
 RESAMPLES = 2000
@@ -16,8 +17,6 @@ CONFIDENCE = 0.95
 MAX_NEEDED_ROWS = 10**9
 _FEWEST_RESAMPLES = 400
 _MOST_CELLS = 200_000_000  # rows times resamples: beyond 100,000 rows, fewer resamples give the same ends
-_CHUNK_CELLS = 100_000  # counts held at once: small enough for a processor's cache
-_DRAWN = 8_192  # rows drawn at once: for more, each draw asks the system for fresh pages, which takes as long again
 
 
 @dataclass(frozen=True)
@@ -32,37 +31,6 @@ class Estimate:
     def interval(self) -> tuple[float, float]:
         """The two ends."""
         return self.low, self.high
-
-
-def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield blocks (b, rows) of how often each row was drawn; together `resamples` of them, the same for a seed."""
-    random = np.random.default_rng(seed)
-    step = max(1, _CHUNK_CELLS // rows)
-    for start in range(0, resamples, step):
-        counts = np.empty((min(step, resamples - start), rows))
-        for each in counts:  # one at a time: counting in all of them at once would miss the cache
-            _count(random, each)
-        yield counts
-
-
-def _count(random: np.random.Generator, counts: Floats) -> None:
-    """Draw as many rows as there are counts (rows,), and write how often each came."""
-    rows = len(counts)
-    if rows <= _DRAWN:
-        counts[:] = np.bincount(random.integers(rows, size=rows, dtype=np.int32), minlength=rows)
-        return
-    counts.fill(0)
-    for first in range(0, rows, _DRAWN):
-        np.add.at(counts, random.integers(rows, size=min(_DRAWN, rows - first)), 1.0)
-
-
-def cell_counts(sizes: NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield blocks (b, cells) of how many rows of each cell were drawn, where a cell holds `sizes` (cells,) rows."""
-    random, rows = np.random.default_rng(seed), int(sizes.sum())
-    step = max(1, _CHUNK_CELLS // len(sizes))
-    for start in range(0, resamples, step):
-        block = min(step, resamples - start)
-        yield random.multinomial(rows, sizes / rows, size=block).astype(np.float64)
 
 
 def resample(

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from towpath_bento import deciding
 from towpath_bento.deciding import Rule
+from towpath_flows.evaluation.draws import Counts
 from towpath_gitops.records.signature import Task
 
 Floats = NDArray[np.float64]
 # Row counts (b, n), how often each row occurs in each resample → values (b,); NaN where a resample has no answer.
-Prepared = Callable[[Floats], Floats]
+Prepared = Callable[[Counts], Floats]
 Prepare = Callable[[Floats, Floats, Rule], Prepared]  # y (n,), p (n, k), threshold
 
 BINS: Final = 10  # of equal width, for the calibration error
@@ -79,13 +80,13 @@ def _roc_auc(y: Floats, p: Floats, _: Rule) -> Prepared:
     through = np.searchsorted(p[negatives, 0], p[positives, 0], side="right")
     tied = not np.array_equal(below, through)
 
-    def values(counts: Floats) -> Floats:
+    def values(counts: Counts) -> Floats:
         drawn = np.take(counts, positives, axis=1)
         running = _running(np.take(counts, negatives, axis=1))
-        won = _dot(drawn, np.take(running, below, axis=1).astype(np.float64))
+        won = _dot(drawn, np.take(running, below, axis=1))
         if tied:
-            won = 0.5 * (won + _dot(drawn, np.take(running, through, axis=1).astype(np.float64)))
-        return _ratio(won, drawn.sum(axis=1) * running[:, -1])
+            won = 0.5 * (won + _dot(drawn, np.take(running, through, axis=1)))
+        return _ratio(won, drawn.sum(axis=1, dtype=np.float64) * running[:, -1])
 
     return values
 
@@ -96,16 +97,16 @@ def _rows_by_answer(p: Floats, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
     return rows[np.argsort(p[rows], kind="stable")]
 
 
-def _running(counts: Floats) -> NDArray[np.int32]:
+def _running(counts: Counts) -> NDArray[np.int32]:
     """Return the sums (b, n + 1) of the first 0, 1, … n counts: of whole numbers, which add four times as fast."""
     sums = np.zeros((len(counts), counts.shape[1] + 1), dtype=np.int32)
     np.cumsum(counts.astype(np.int32), axis=1, out=sums[:, 1:], dtype=np.int32)
     return sums
 
 
-def _dot(left: Floats, right: Floats) -> Floats:
+def _dot(left: Counts, right: Counts) -> Floats:
     """Return the products of matching rows (b,)."""
-    return np.asarray(np.einsum("bn,bn->b", left, right))
+    return np.asarray(np.einsum("bn,bn->b", left.astype(np.float64), right.astype(np.float64)))
 
 
 def _average_precision(y: Floats, p: Floats, _: Rule) -> Prepared:
@@ -116,13 +117,13 @@ def _average_precision(y: Floats, p: Floats, _: Rule) -> Prepared:
     last = np.append(starts[1:], len(y))[np.searchsorted(starts, positive, side="right") - 1] - 1
     hits = np.searchsorted(positive, last, side="right") - 1  # the last positive that shares the answer
 
-    def values(counts: Floats) -> Floats:
+    def values(counts: Counts) -> Floats:
         ordered = np.take(counts, order, axis=1)
         above = _running(ordered)
         drawn = np.take(ordered, positive, axis=1)
         found = _running(drawn)
         precision = np.take(found, hits + 1, axis=1) / np.maximum(np.take(above, last + 1, axis=1), 1.0)
-        return _ratio(_dot(drawn, precision), drawn.sum(axis=1))
+        return _ratio(_dot(drawn, precision), drawn.sum(axis=1, dtype=np.float64))
 
     return values
 
@@ -133,7 +134,7 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 
 def _sums(columns: Floats, finish: Callable[[Floats], Floats]) -> Prepared:
     """Prepare a metric that is a function of sums over rows: of `columns` (n, m)."""
-    return lambda counts: finish(counts @ columns)
+    return lambda counts: finish(counts.astype(np.float64) @ columns)
 
 
 def mean_of(losses: Floats, finish: Callable[[Floats], Floats] = lambda mean: mean) -> Prepared:
@@ -176,7 +177,7 @@ def _one_against_rest(y: Floats, p: Floats, threshold: Rule) -> Prepared:
     """Mean over the classes of the ROC AUC of each against all others (Hand & Till 2001 name it a macro average)."""
     each = [_roc_auc((y == code).astype(np.float64), p[:, [code]], threshold) for code in range(p.shape[1])]
 
-    def values(counts: Floats) -> Floats:
+    def values(counts: Counts) -> Floats:
         areas = np.stack([area(counts) for area in each])
         known = np.isfinite(areas)
         return _ratio(np.where(known, areas, 0).sum(axis=0), known.sum(axis=0).astype(np.float64))
@@ -194,7 +195,7 @@ def _median_absolute_error(y: Floats, p: Floats, _: Rule) -> Prepared:
     order = np.argsort(errors, kind="stable")
     ordered = errors[order]
 
-    def values(counts: Floats) -> Floats:
+    def values(counts: Counts) -> Floats:
         passed = np.cumsum(np.take(counts, order, axis=1), axis=1)
         half = passed[:, -1:] / 2
         return np.asarray((ordered[(passed >= half).argmax(axis=1)] + ordered[(passed > half).argmax(axis=1)]) / 2)

@@ -12,6 +12,7 @@ from towpath_bento.deciding import Rule
 from towpath_flows.evaluation.assessment import one_line
 from towpath_flows.evaluation.bootstrap import Estimate, summarise
 from towpath_flows.evaluation.condensing import rows_of, sample_of
+from towpath_flows.evaluation.draws import Counts
 from towpath_flows.evaluation.metrics import METRICS, Floats, Metric, Prepared
 from towpath_flows.spec import SliceGate
 from towpath_gitops.records.evidence import Finding, Verdict
@@ -136,7 +137,7 @@ def _is_large(task: Task, y: NDArray[np.generic]) -> bool:
 def _within(mask: NDArray[np.bool_], prepared: Prepared) -> Prepared:
     rows = np.flatnonzero(mask)
 
-    def values(counts: Floats) -> Floats:
+    def values(counts: Counts) -> Floats:
         return prepared(np.take(counts, rows, axis=1))
 
     return values
