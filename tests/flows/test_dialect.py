@@ -295,6 +295,7 @@ def test_any_words_come_back(
         (["2024-12-31 14:05:00 UTC", "2025-01-02 00:00:00 UTC"], "%Y-%m-%d %H:%M:%S UTC", False),
         (["12/2024", "01/2025"], "%m/%Y", False),
         (["Dec 2024", "Jan 2025"], "%b %Y", False),
+        (["Dec-2024", "Jan-2025"], "%b-%Y", False),
     ],
 )
 def test_the_form_of_dates_is_found_out(tmp_path: Path, dates: list[str], form: str, *, is_open: bool) -> None:

@@ -105,6 +105,8 @@ def test_a_row_or_two_of_a_class_convict_no_column() -> None:
     one_in_the_middle = _power(values, y, values.iloc[[7, 20, 300]], np.array([2, 0, 1]), classes=3)
     assert strongest(one_in_the_middle, 0.5)[0] == 1
     assert all(area - 1.96 * error < 0.85 for area, error in one_in_the_middle)
+    y_unseen = np.array([0] * 10 + [1] * 10 + [2])
+    assert len(_power(values, y, pd.Series(np.arange(0.0, 420, 20)), y_unseen, classes=3)) == 2
     assert strongest([(1.0, 0.3), (0.9, 0.01)], 0.85) == (0.9, 0.01)
 
 

@@ -29,7 +29,7 @@ _HOURS: Final = (
 _FORMS: Final = (
     *(day + hour for day, hour in product(_DAYS, _HOURS)),
     *(f"%Y-%m-%d %H:%M:%S{part} UTC" for part in ("", ".%f")),  # of ISO 8601 but for the last word
-    *("%Y/%m", "%m/%Y", "%b %Y", "%B %Y"),
+    *("%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y"),
 )
 _COMPACT: Final = "%Y%m%d"
 _FIRST_DAY: Final = 19_000_101  # as numbers

@@ -15,6 +15,7 @@ from towpath_gitops.records.evidence import Verdict
 
 _BINS: Final = 50  # of a number's range, by quantiles; one more for missing
 _PRIOR_ROWS: Final = 20  # a category's mean is drawn to the overall mean by as many rows: rare ones prove nothing
+_FEWEST_UNSEEN: Final = 5  # unseen rows of one of several classes; by fewer any column may know them all by chance
 _Z: Final = 1.959964  # half width of a 95 % interval in standard errors
 _COPY: Final = 0.999  # share of equal values from which a column is a copy
 _IN_STEP: Final = 0.9995  # rank correlation from which a column is the target in another unit
@@ -142,7 +143,7 @@ def _equal(first: Any, second: Any) -> float:  # noqa: ANN401 (as above)
 def powers(splits: Splits, features: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
     """Return how well each column alone predicts the target of unseen rows, and the standard error of that.
 
-    That is R², or an ROC AUC; of more than two classes one for each against the rest.
+    That is R², or an ROC AUC; of more than two classes one for each against the rest, but for very rare ones.
     """
     target = splits.target
     known, unseen = splits.train, pd.concat([splits.validation, splits.test], ignore_index=True)
@@ -165,8 +166,10 @@ def _power(
         r2 = _explained(_means(bins_known, y_known, number)[bins_unseen], y_unseen)
         return [(r2, float(np.sqrt(4 * r2 * (1 - r2) ** 2 / len(y_unseen))))]
     asked = range(1, classes) if classes == 2 else range(classes)  # noqa: PLR2004 (of two classes one says it all)
+    told = [code for code in asked if (y_unseen == code).sum() >= _FEWEST_UNSEEN]
     scored = [
-        (_area(_means(bins_known, y_known == code, number), bins_unseen, y_unseen == code), code) for code in asked
+        (_area(_means(bins_known, y_known == code, number), bins_unseen, y_unseen == code), code)
+        for code in told or asked
     ]
     return [
         (value, _auc_error(value, int((y_unseen == code).sum()), int((y_unseen != code).sum())))
