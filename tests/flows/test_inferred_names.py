@@ -1,6 +1,8 @@
 """What `towpath infer` calls things, and how it writes texts and limits: whatever the table holds."""
 
 import keyword
+import subprocess
+import sys
 
 import pandas as pd
 import pandera.pandas as pa
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from towpath_flows.inference.columns import Column, examine, outward
-from towpath_flows.inference.naming import attributes, class_name, python_text, yaml_scalar
+from towpath_flows.inference.naming import attributes, class_name, python_number, python_text, yaml_scalar
 
 LETTERS = st.text(min_size=1, max_size=40).filter(str.isprintable)
 
@@ -75,3 +77,13 @@ def test_a_class_has_a_name_that_python_takes() -> None:
         "Table2013",
         "Table",
     ]
+
+
+def test_numbers_of_every_size_are_written_as_ruff_writes_them() -> None:
+    """A range of 0 to 3e18 in schema.py would else fail the repository's own `make test`."""
+    numbers = (0, 1, -2.5, 0.1, 1e-7, 5e-324, 123456.5, 1e15, 2.5e16, 3e18, -3e18, 3.4e38, 1e300)
+    text = "".join(f"x = {python_number(number)}\n" for number in numbers)
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "x.py", "-"]
+    said = subprocess.run(command, input=text, check=True, capture_output=True, text=True)
+    assert said.stdout == text
+    assert [float(line.removeprefix("x = ")) for line in text.splitlines()] == [float(number) for number in numbers]

@@ -86,10 +86,10 @@ def _escaped(letter: str, quote: str) -> str:
 
 
 def python_number(value: float) -> str:
-    """Return a number in its shortest form: `3`, `0.1`, `1e-07`."""
+    """Return a number in its shortest form: `3`, `0.1`, `1e-07`, `3e18`."""
     if float(value).is_integer() and abs(value) < 1e15:  # noqa: PLR2004 (below it every whole number is written out)
         return str(int(value))
-    return repr(float(value))
+    return repr(float(value)).replace("e+", "e")  # as ruff writes it
 
 
 def yaml_scalar(value: object) -> str:
