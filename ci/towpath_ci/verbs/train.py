@@ -1,7 +1,7 @@
 """`towpath train`."""
 
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,11 +39,16 @@ def train(*, since: Since = None, until: Until = None, sample: Sample = None, ag
     key = configured()
     if key is not None:
         key.opened()  # better refused now than after the training
-    start = monotonic()
     given = {"since": since, "until": until, "sample": sample, "again": again or None}
     with briskly():
-        known = {release.id for release in workspace.registry.releases(workspace.model)}
-        release_id = run_flow(workspace.root, "train", **given)
+        _train(workspace, given, signed=key is not None)
+
+
+def _train(workspace: Workspace, given: dict[str, Any], *, signed: bool) -> None:
+    """Run the flow and tell what became of it."""
+    start = monotonic()
+    known = {release.id for release in workspace.registry.releases(workspace.model)}
+    release_id = run_flow(workspace.root, "train", **given)
     took = f"{monotonic() - start:.0f} s"
     if not isinstance(release_id, str):
         say(f"{mark('ok')} The flow ended in {took} without registering a release.")
@@ -53,7 +58,7 @@ def train(*, since: Since = None, until: Until = None, sample: Sample = None, ag
         say(f"{mark('ok')} Nothing has changed since [bold]{plain(release)}[/]: nothing was trained, in {took}")
         next_step(f"towpath show {release.short_id}", "towpath train --again")
         return
-    _tell(workspace, release, took, signed=key is not None)
+    _tell(workspace, release, took, signed=signed)
 
 
 def _tell(workspace: Workspace, release: Release, took: str, *, signed: bool) -> None:
