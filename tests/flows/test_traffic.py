@@ -1,5 +1,6 @@
 """What the service remembered of its traffic, set against training: drift without a label and without a table."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from towpath_bento.columns import Places
@@ -14,6 +16,7 @@ from towpath_bento.journal.entry import Noted
 from towpath_bento.journal.places import Folder
 from towpath_bento.journal.writer import Writer
 from towpath_bento.lane import open_lane
+from towpath_bento.server import ModelServer
 from towpath_bento.settings import Journal
 from towpath_bento.wire import Codec
 from towpath_flows import stages
@@ -24,6 +27,8 @@ from towpath_flows.project import Project
 from towpath_flows.training import Exported
 from towpath_flows.training.features import Features, engine_columns
 from towpath_gitops import layout
+from towpath_gitops.files import write_atomically
+from towpath_gitops.records.pointer import POINTER, POINTER_VARIABLE, LanePointer, Pointer
 from towpath_gitops.records.release import Release
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
@@ -143,6 +148,47 @@ def test_the_stage_finds_the_journal(published: Project, release: Release, remem
         report = stages.watch.fn(published, release, table, journal)
         assert report.traffic
         assert report.traffic.rows == 300
+
+
+@pytest.mark.parametrize(("times", "outcome"), [(1, "fine"), (10, "drifted")])
+def test_what_callers_really_sent_is_judged(  # noqa: PLR0913, PLR0917 (fixtures and a row of the table)
+    published: Project,
+    exported: Exported,
+    splits: Splits,
+    release: Release,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    outcome: str,
+) -> None:
+    """From requests in JSON, through the service and its journal, to the monitor's verdict."""
+    pointer = layout.local_target(published.root, "production", "returns") / POINTER
+    lane = LanePointer(release=release.id, artifact=release.artifact, path=str(exported.folder))
+    wanted = Pointer(model="returns", environment="production", generation=1, lanes={"champion": lane})
+    write_atomically(pointer, wanted.model_dump_json(by_alias=True))
+    monkeypatch.setenv(POINTER_VARIABLE, str(pointer))
+    sent = Features(exported.signature).x(splits.test.assign(amount=lambda frame: frame["amount"] * times))
+    begun = datetime.now(UTC)
+    rows = [row | {"express": bool(row["express"])} for row in json.loads(sent.to_json(orient="records"))]
+    asyncio.run(_ask("returns", pointer, rows))
+    table = replace(load(published), window=(begun, None))
+    report = stages.watch.fn(published, release, table, None)
+    assert report.traffic
+    assert (report.traffic.rows, report.traffic.requests) == (len(sent), len(sent))
+    assert {column.column for column in report.traffic.drifted} >= ({"amount"} if outcome == "drifted" else set())
+    assert bool(report.traffic.drifted) == (outcome == "drifted")
+
+
+async def _ask(model: str, pointer: Path, rows: list[dict[str, Any]]) -> None:
+    """Serve, with everything remembered, and ask for each row by itself."""
+    server = ModelServer(model, 1, journal=Journal(share=1))
+    await server.start(pointer)
+    transport = httpx.ASGITransport(server)  # type: ignore[arg-type]  # the same protocol under other names
+    async with httpx.AsyncClient(transport=transport, base_url="http://testing") as client:
+        for row in rows:
+            answer = await client.post("/v1/predict", json={"rows": [row]})
+            assert answer.status_code == 200, answer.text
+            await asyncio.sleep(0)  # a real caller lets the loop come round
+    await server.stop()
 
 
 def test_a_sensitive_column_is_not_missed(published: Project, release: Release, remember: Remember) -> None:
