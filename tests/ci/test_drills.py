@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from towpath_bento import admission, bodies, held, lane, openid, router
+from towpath_bento import admission, bodies, connections, held, lane, openid, router
 from towpath_ci.drills import DRILLS
 from towpath_ci.drills.altered_artifact import AlteredArtifact
 from towpath_ci.drills.asked_by_id import CrowdedMemory, ExchangedRelease, UnservedRelease
@@ -25,7 +25,7 @@ from towpath_ci.drills.harmful_release import HarmfulRelease
 from towpath_ci.drills.leaky_model import LeakyModel
 from towpath_ci.drills.missing_evidence import MissingEvidence
 from towpath_ci.drills.moved_traffic import MovedTraffic
-from towpath_ci.drills.overload import StackedBodies, TooManyCallers
+from towpath_ci.drills.overload import EndlessHead, StackedBodies, TooManyCallers
 from towpath_ci.drills.shortened_ledger import ShortenedLedger
 from towpath_ci.drills.silent_service import SilentService
 from towpath_ci.drills.stage import Stage
@@ -144,6 +144,11 @@ def open_bodies(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bodies.Bodies, "check", nobody)
 
 
+def open_heads_of_requests(patch: pytest.MonkeyPatch) -> None:
+    """Read on, however long."""
+    patch.setattr(connections, "MAX_HEAD_BYTES", 2**30)
+
+
 def open_releases(patch: pytest.MonkeyPatch) -> None:
     """Answer for whatever release is asked."""
     patch.setattr(router.Live, "find", lambda live, _: live.lanes["champion"])
@@ -207,6 +212,7 @@ def open_monitor(patch: pytest.MonkeyPatch) -> None:
         (UnsignedToken, open_tokens),
         (TooManyCallers, open_doors),
         (StackedBodies, open_bodies),
+        (EndlessHead, open_heads_of_requests),
         (UnservedRelease, open_releases),
         (ExchangedRelease, open_files),
         (CrowdedMemory, open_memory),

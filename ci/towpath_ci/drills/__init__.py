@@ -60,7 +60,7 @@ from towpath_ci.drills.odd_features import (
     SkewedServing,
 )
 from towpath_ci.drills.open_rival import OpenRival
-from towpath_ci.drills.overload import StackedBodies, TooManyCallers
+from towpath_ci.drills.overload import EndlessHead, StackedBodies, TooManyCallers
 from towpath_ci.drills.own_code import AlteredCode, UnreviewedCode
 from towpath_ci.drills.owners_fields import OwnersFields
 from towpath_ci.drills.revoked_verification import RevokedVerification
@@ -185,6 +185,7 @@ DRILLS: Final[tuple[type[Drill], ...]] = (
     UnloadedImage,
     TooManyCallers,
     StackedBodies,
+    EndlessHead,
     UnservedRelease,
     ExchangedRelease,
     CrowdedMemory,

@@ -1,6 +1,8 @@
 """More than a service can hold: it says so at once, and when to come again, and goes on as before."""
 
 import http.client
+import select
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
@@ -14,6 +16,7 @@ from towpath_gitops.errors import UnavailableError
 
 _ROWS: Final = 3_000  # of one request: it takes long enough to be waited for
 _FEW, _MANY = 8, 64  # callers; a service answers 2 large requests at a time, and lets 16 wait
+_PAUSE_S: Final = 2.0  # after which a worker would have refused what it has
 _ANSWER_S: Final = 60.0  # whoever has none by then is stuck
 _PATH: Final = "/v1/predict"
 _JSON: Final = "application/json"
@@ -47,6 +50,45 @@ class StackedBodies(Drill):
     def bad(self, stage: Stage) -> Sequence[Refusal]:
         """Let all of them stop."""
         return _stopped(stage, 8)
+
+
+class EndlessHead(Drill):
+    """A head that does not end is refused as soon as it is too large, and keeps no worker busy."""
+
+    injected = "a request one of whose fields goes on beyond the 64 KiB that a head may have"
+    gate = TooManyCallers.gate
+
+    def good(self, stage: Stage) -> Sequence[Refusal]:
+        """Let a field be long."""
+        return _headed(stage, 2**15)
+
+    def bad(self, stage: Stage) -> Sequence[Refusal]:
+        """Let it not end."""
+        from towpath_bento.limits import MAX_HEAD_BYTES  # noqa: PLC0415 (heavy: only some drills need it)
+
+        return _headed(stage, MAX_HEAD_BYTES + 1)
+
+
+def _headed(stage: Stage, head_bytes: int) -> Sequence[Refusal]:
+    """Let a caller pause after so many bytes of a head, and return whether it was turned away before the end of it."""
+    champion = held(stage, stage.good)
+    body = rows(champion, 1)
+    with serving(champion) as worker, socket.create_connection((HOST, worker.port), _ANSWER_S) as caller:
+        start = f"POST {_PATH} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\nX-Note: ".encode()
+        caller.sendall(start.ljust(head_bytes, b"-"))
+        if not select.select([caller], [], [], _PAUSE_S)[0]:
+            caller.sendall(b"\r\n\r\n" + body)
+        response = http.client.HTTPResponse(caller)
+        response.begin()
+        refused = _too_large(Answer(response.status, response.read(), dict(response.getheaders())))
+        afterwards = _refusals(ask(worker.port, _PATH, body))
+    return [Refusal("recovery", each.reason) for each in afterwards] or refused
+
+
+def _too_large(answer: Answer) -> Sequence[Refusal]:
+    if answer.status != HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        return _refusals(answer)
+    return [Refusal(EndlessHead.gate, said(answer))]
 
 
 def _stopped(stage: Stage, callers: int) -> Sequence[Refusal]:

@@ -79,9 +79,13 @@ def serving(
 def _run(server: "ModelServer", pointer: Path, door: socket.socket, begun: "Future[uvicorn.Server]") -> None:
     import uvicorn  # noqa: PLC0415 (as above)
 
+    from towpath_bento.connections import Connection  # noqa: PLC0415 (as above)
+
     async def serve() -> None:
         await server.start(pointer)
-        http = uvicorn.Server(uvicorn.Config(server, lifespan="off", log_config=None, access_log=False))
+        http = uvicorn.Server(
+            uvicorn.Config(server, http=Connection, lifespan="off", log_config=None, access_log=False)
+        )
         begun.set_result(http)
         await http.serve([door])
         await server.stop()
